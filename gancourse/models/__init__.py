@@ -1,0 +1,1 @@
+"""The players, one family a file, each readable alone."""

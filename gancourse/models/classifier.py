@@ -1,0 +1,29 @@
+"""The digit classifier: never a player, only the measuring device and the judge."""
+
+from torch import Tensor, nn
+
+
+class DigitClassifier(nn.Module):
+    """Map digits (N, 1, 28, 28) in [-1, 1] to class logits (N, 10).
+
+    `features` gives what comes before the last layer, (N, 64): the space in which the
+    course measures Fréchet and kernel distances.
+    """
+
+    def __init__(self, width: int = 16, num_features: int = 64):
+        super().__init__()
+        self.num_features = num_features
+        layers: list[nn.Module] = []
+        for inputs, outputs in [(1, width), (width, 2 * width), (2 * width, 4 * width)]:
+            layers += [
+                nn.Conv2d(inputs, outputs, 3, 1, 1, bias=False),
+                nn.BatchNorm2d(outputs),
+                nn.ReLU(),
+                nn.MaxPool2d(2),
+            ]
+        layers += [nn.Flatten(), nn.Linear(4 * width * 9, num_features), nn.ReLU()]
+        self.features = nn.Sequential(*layers)
+        self.head = nn.Linear(num_features, 10)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.features(x))

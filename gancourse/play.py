@@ -1,0 +1,384 @@
+"""Training and drawing in a terminal, with the reference loop: no notebook needed.
+
+A checkpoint carries a `recipe`, from which `sample` rebuilds the game that made it.
+"""
+
+import contextlib
+import math
+import os
+import signal
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+from gancourse import checkpoints, data, health, storage
+from gancourse.errors import CheckpointError, GancourseError, NonFinite
+from gancourse.games import GAN, latents
+from gancourse.training import TrainConfig, pick_device, train
+
+# ------------------------------------------------------------------ games
+
+
+def mlp_game(recipe: dict) -> GAN:
+    """The fully connected players, for digits only."""
+    from gancourse.models.mlp import MLPDiscriminator, MLPGenerator
+
+    if (recipe["size"], recipe["channels"]) != (28, 1):
+        raise GancourseError(
+            "mlp draws digits only, and nothing was started. "
+            "Choose --data digits, or train dcgan on your pictures."
+        )
+    return GAN(MLPGenerator(), MLPDiscriminator())
+
+
+def dcgan_game(recipe: dict) -> GAN:
+    """Convolutional players: 28×28 digits, or pictures of 64×64 in colour."""
+    from gancourse.models import dcgan
+
+    size, channels = recipe["size"], recipe["channels"]
+    G = dcgan.DCGANGenerator(64, size, channels)
+    D = dcgan.DCGANDiscriminator(size, channels)
+    return GAN(dcgan.channels_last(G), dcgan.channels_last(D))
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a game is built, and the rates that suit it."""
+
+    build: object
+    g_lr: float
+    d_lr: float
+
+
+GAMES = {
+    "mlp": Recipe(mlp_game, 2e-4, 2e-4),
+    "dcgan": Recipe(dcgan_game, 2e-3, 1e-3),
+}
+
+
+def _images(name: str) -> tuple[Tensor, str]:
+    """uint8 images (N, C, H, W) for --data, and what to call them in a recipe."""
+    if name == "digits":
+        return data.digits("train").images, name
+    if name == "photos":
+        return data.photo_patches(64), name
+    images = data.image_folder(name, 64)
+    return images, f"{len(images)} pictures of {Path(name).expanduser().name}"
+
+
+# ------------------------------------------------------------------ train
+
+
+def play(
+    game_name: str,
+    data_name: str,
+    config: TrainConfig,
+    folder: Path,
+    fresh: bool = False,
+    save_every: int = 500,
+) -> int:
+    """Train, saving as it goes; the exit status (0 done, 1 failed, 130 interrupted)."""
+    from tqdm import tqdm
+
+    device = pick_device(config.device)
+    with _processes(device):
+        _check_batch(game_name, config.batch_size)
+        images, source = _images(data_name)
+        recipe = {"game": game_name, "data": source}
+        recipe |= {"channels": images.shape[1], "size": images.shape[2]}
+        with torch.random.fork_rng():
+            torch.manual_seed(config.seed)
+            game = GAMES[game_name].build(recipe)
+        batches = data.batches(images, config.batch_size, config.seed, device)
+        if fresh:
+            _put_aside(folder)
+        _same_data(folder, source)
+        state = checkpoints.resume(folder, game, config, recipe)
+        if state.step >= config.steps:
+            _say(f"Step {config.steps:,} is done. Give more --steps to train on.")
+            return 0
+        stop = _Stop()
+        bar = tqdm(
+            total=config.steps,
+            initial=state.step,
+            unit="step",
+            disable=True if _rank() else None,
+        )
+        with bar, stop:
+            run = _Run(state, batches, images, folder, save_every, bar, stop)
+            return run.to_the_end()
+
+
+class _Run:
+    """One training run in a terminal."""
+
+    def __init__(self, state, batches, images, folder, save_every, bar, stop):
+        self.state, self.batches, self.images = state, batches, images
+        self.folder = folder
+        self.save_every, self.bar, self.stop = save_every, bar, stop
+        self.logs = []
+
+    def to_the_end(self) -> int:
+        state = self.state
+        try:
+            for log in train(state, self.batches):
+                self.logs.append(log)
+                self.bar.set_postfix_str(f"D {log.d_loss:.3f}, G {log.g_loss:.3f}")
+                self.bar.update(log.step - self.bar.n)
+                if self.stop.agreed(state.device):
+                    break
+                if log.step % self.save_every == 0 and log.step < state.config.steps:
+                    self.save()
+        except KeyboardInterrupt:
+            self.stop.asked = True
+        except NonFinite as error:
+            _say(str(error))
+            return 1
+        self.bar.close()
+        saved = self.save()
+        if self.stop.asked:
+            if saved:
+                _say("Run the same command again to continue.")
+            return 130
+        self.verdict()
+        return 0 if saved else 1
+
+    def save(self) -> bool:
+        """Save, say so; a full disk costs a sentence, not the run."""
+        step = self.state.step
+        try:
+            checkpoints.save(self.state, self.folder)
+        except CheckpointError as error:
+            more = " Training goes on." if step < self.state.config.steps else ""
+            _say(f"{error}{'' if self.stop.asked else more}", self.bar)
+            return False
+        losses = ""
+        if self.logs:
+            losses = f" (D {self.logs[-1].d_loss:.3f}, G {self.logs[-1].g_loss:.3f})"
+        _say(f"Saved step {step:,}{losses}.", self.bar)
+        if not _rank():
+            # The picture beside the checkpoint is a bonus: it may not cost the run.
+            with contextlib.suppress(Exception):
+                rng = torch.Generator().manual_seed(0)
+                samples = self.state.sample(latents_for(self.state.game, 64, rng))
+                write_png(data.to_uint8(samples), self.folder / "samples.png")
+        return True
+
+    def verdict(self) -> None:
+        """How the run looks to `health`, in a line; its samples against the data."""
+        if len(self.logs) < 2 or _rank():
+            return
+        rng = torch.Generator().manual_seed(0)
+        samples = self.state.sample(latents_for(self.state.game, 500, rng))
+        with contextlib.suppress(GancourseError):  # a run too short to say anything
+            found = health.verdict(self.logs, samples, self.images[:2000].cpu())
+            print(f"Verdict: {found.name}. {found.why} {found.advice}".strip())
+
+
+class _Stop:
+    """Ctrl-C and SIGTERM: stop after the step at hand, every process alike."""
+
+    def __init__(self):
+        self.asked = False
+
+    def __enter__(self):
+        self.before = {}
+        for number in (signal.SIGINT, signal.SIGTERM):
+            self.before[number] = signal.signal(number, self.ask)
+        return self
+
+    def __exit__(self, *_):
+        for number, handler in self.before.items():
+            signal.signal(number, handler)
+
+    def ask(self, number, _frame):
+        self.asked = True
+        if not dist.is_initialized():
+            raise KeyboardInterrupt
+
+    def agreed(self, device: torch.device) -> bool:
+        """Whether any process was asked to stop; under torchrun all answer alike."""
+        if dist.is_initialized():
+            asked = torch.tensor(float(self.asked), device=device)
+            dist.all_reduce(asked, dist.ReduceOp.MAX)
+            self.asked = bool(asked)
+        return self.asked
+
+
+@contextlib.contextmanager
+def _processes(device: torch.device):
+    """Join the other processes when torchrun started this one."""
+    if "WORLD_SIZE" not in os.environ or dist.is_initialized():
+        yield
+        return
+    dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
+    try:
+        yield
+    finally:
+        dist.destroy_process_group()
+
+
+def _rank() -> int:
+    return dist.get_rank() if dist.is_initialized() else 0
+
+
+def _say(text: str, bar=None) -> None:
+    if not _rank():
+        bar.write(text) if bar is not None else print(text)
+
+
+def _check_batch(game: str, size: int) -> None:
+    """Both games normalise over the batch: each process needs two samples of it."""
+    world = dist.get_world_size() if dist.is_initialized() else 1
+    if size % world or size // world < 2:
+        several = f" in each of {world} processes" if world > 1 else ""
+        raise GancourseError(
+            f"--batch-size {size} does not suit {game}, which normalises over the "
+            f"batch and needs two samples for it{several}. Nothing was started. "
+            f"Choose a multiple of {world}, and at least {2 * world}."
+        )
+
+
+def _put_aside(folder: Path) -> None:
+    """Move an earlier run out of the way, under a name that says what it is."""
+    folder = storage.absolute(folder)
+    if not _rank() and folder.is_dir() and any(folder.glob("step*.pt")):
+        for number in range(1, 1000):
+            aside = folder.with_name(f"{folder.name}-before-fresh-{number}")
+            if not aside.exists():
+                break
+        try:
+            folder.rename(aside)
+        except OSError as error:
+            why, cure = storage.why_not(error, 0)
+            raise GancourseError(
+                f"The run in '{storage.shown(folder)}' could not be put aside: {why}. "
+                f"Nothing was started. {cure}"
+            ) from None
+        _say(f"The earlier run was put aside in {aside.name}.")
+    if dist.is_initialized():
+        dist.barrier()
+
+
+def _same_data(folder: Path, source: str) -> None:
+    """Other pictures of the same shape would continue a run unnoticed."""
+    contents = checkpoints.latest(folder)
+    before = (contents or {}).get("recipe", {}).get("data", source)
+    if before != source:
+        raise GancourseError(
+            f"The run in '{storage.shown(Path(folder))}' was trained on {before}, not "
+            f"on {source}. It was left as it is. Choose another --save folder, or give "
+            "--fresh to put it aside."
+        )
+
+
+# ------------------------------------------------------------------ sample
+
+
+def latents_for(game, n: int, rng: torch.Generator) -> Tensor:
+    """Latents (n, latent_dim) as the game draws them."""
+    return latents(n, game.latent_dim, rng)
+
+
+def generator(folder: Path) -> tuple[GAN, nn.Module]:
+    """The game of the run in `folder`, and its averaged generator, in eval mode."""
+    contents = checkpoints.latest(folder)
+    if contents is None:
+        raise GancourseError(
+            f"There is no checkpoint in '{storage.shown(Path(folder))}', and nothing "
+            "was drawn. Train one first: gancourse train mlp --save "
+            f"{Path(folder).name}"
+        )
+    recipe = contents["recipe"]
+    if recipe.get("game") not in GAMES:
+        raise GancourseError(
+            f"The run in '{storage.shown(Path(folder))}' was not made by `gancourse "
+            "train`, so it does not say how its generator is built. Draw from it in "
+            "Python instead: checkpoints.resume, then state.sample."
+        )
+    game = GAMES[recipe["game"]].build(recipe)
+    players = nn.ModuleDict(game.generators)
+    weights = contents["ema"] or contents["generators"]
+    if contents["ema"]:
+        weights = {
+            key.removeprefix("module."): value
+            for key, value in weights.items()
+            if key.startswith("module.")
+        }
+    players.load_state_dict(weights)
+    return game, players["G"].eval()
+
+
+@torch.no_grad()
+def sample(folder: Path, n: int, seed: int, label: int | None = None) -> Tensor:
+    """n images, uint8 (n, C, H, W), from the averaged generator of the run in `folder`.
+
+    Evaluation mode: an image depends on its latent, not on its neighbours.
+    """
+    game, G = generator(folder)
+    if label is not None:
+        raise GancourseError(
+            "This game draws without labels, and nothing was drawn. Leave --label out."
+        )
+    z = latents_for(game, n, torch.Generator().manual_seed(seed))
+    return torch.cat([data.to_uint8(G(part)) for part in z.split(250)])
+
+
+def write_generator(folder: Path, path: Path) -> None:
+    """The averaged generator's weights as safetensors, to use elsewhere or to embed."""
+    from safetensors.torch import save
+
+    weights = generator(folder)[1].state_dict()
+    with _whole(path) as file:
+        file.write(save({name: value.contiguous() for name, value in weights.items()}))
+
+
+def write_samples(images: Tensor, path: Path) -> None:
+    """A grid (.png), or the array `images`, (N, H, W) or (N, H, W, C) uint8 (.npz)."""
+    if path.suffix == ".png":
+        return write_png(images, path)
+    array = images.permute(0, 2, 3, 1).numpy()
+    array = array[..., 0] if array.shape[-1] == 1 else array
+    with _whole(path) as file:
+        np.savez_compressed(file, images=array)
+
+
+def write_png(images: Tensor, path: Path) -> None:
+    """A grid about as wide as high, on a fixed scale, grey lines in between."""
+    from PIL import Image
+
+    columns = math.ceil(math.sqrt(len(images)))
+    rows = math.ceil(len(images) / columns)
+    _, channels, height, width = images.shape
+    grid = np.full(
+        (rows * (height + 1) + 1, columns * (width + 1) + 1, 3), 128, np.uint8
+    )
+    pixels = images.expand(-1, 3, -1, -1) if channels == 1 else images
+    for k, pixel in enumerate(pixels.permute(0, 2, 3, 1).numpy()):
+        top, left = (k // columns) * (height + 1) + 1, (k % columns) * (width + 1) + 1
+        grid[top : top + height, left : left + width] = pixel
+    with _whole(path) as file:
+        Image.fromarray(grid).save(file, "PNG")
+
+
+@contextlib.contextmanager
+def _whole(path: Path):
+    """A buffer that becomes the file `path` when all of it could be written."""
+    import io
+
+    buffer = io.BytesIO()
+    yield buffer
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        storage.write_atomically(path, buffer.getvalue())
+    except OSError as error:
+        why, cure = storage.why_not(error, len(buffer.getvalue()))
+        raise GancourseError(
+            f"'{storage.shown(path)}' could not be written: {why}. {cure}"
+        ) from None

@@ -1,0 +1,95 @@
+"""What a run leaves behind: pages, and outputs stored in the course's own notebooks."""
+
+import re
+import subprocess
+from pathlib import Path
+
+from gancourse import course, storage
+from gancourse.errors import GancourseError
+
+_VIEW = "application/vnd.jupyter.widget-view+json"
+_BADGE = re.compile(r"\[!\[Open In Colab\]\([^)]*\)\]\(([^)]*)\)")
+
+
+def write_html(path: Path) -> Path:
+    """A page beside an executed notebook that loads nothing from a network."""
+    import nbformat
+    from nbconvert import HTMLExporter
+
+    book = nbformat.read(path, 4)
+    _strip(book)
+    for cell in book.cells:  # the badge is a picture from elsewhere
+        if cell.cell_type == "markdown":
+            cell.source = _BADGE.sub(r"[Open in Colab](\1)", cell.source)
+    exporter = HTMLExporter(template_name="classic", embed_images=True)
+    for address in ("mathjax_url", "require_js_url", "jquery_url", "mermaid_js_url"):
+        if exporter.has_trait(address):
+            setattr(exporter, address, "")
+    body, _ = exporter.from_notebook_node(book)
+    page = path.with_suffix(".html")
+    page.write_text(body, encoding="utf-8")
+    return page
+
+
+def _strip(book) -> None:
+    """Remove what belongs to a run and not to the notebook."""
+    book.cells = [
+        cell
+        for cell in book.cells
+        if not {"injected-parameters", "papermill-error-cell-tag"}
+        & set(cell.metadata.get("tags", []))
+    ]
+    count = 0
+    for cell in book.cells:
+        tags = cell.metadata.get("tags", [])
+        cell.metadata = {"tags": tags} if tags else {}
+        if cell.cell_type != "code":
+            continue
+        if cell.execution_count is not None:
+            count += 1
+            cell.execution_count = count
+        for output in cell.outputs:
+            output.get("data", {}).pop(_VIEW, None)
+            if "execution_count" in output:
+                output.execution_count = count
+    for name in set(book.metadata) - {"gancourse"}:
+        del book.metadata[name]
+    python = {"display_name": "Python 3", "language": "python", "name": "python3"}
+    book.metadata["kernelspec"] = python
+    book.metadata["language_info"] = {"name": "python"}
+
+
+def store(path: Path, executed: Path, before: bytes) -> None:
+    """Outputs of the executed notebook into the course's own, its source untouched."""
+    import nbformat
+
+    if path.read_bytes() != before:
+        raise GancourseError(
+            f"{path.name} was edited while it ran, so its outputs were not stored. "
+            "Run it again."
+        )
+    book = nbformat.read(executed, 4)
+    _strip(book)
+    own = nbformat.reads(before.decode("utf-8"), 4)
+    for cell, ran in zip(own.cells, book.cells, strict=True):
+        assert cell.source == ran.source, "papermill changed a cell"
+        if cell.cell_type == "code":
+            cell.outputs, cell.execution_count = ran.outputs, ran.execution_count
+    _strip(own)
+    own.metadata["gancourse"] = {"code_hash": course.code_hash(path)}
+    text = nbformat.writes(own, 4)
+    storage.write_atomically(path, (text.rstrip("\n") + "\n").encode("utf-8"))
+
+
+def refuse_modified(path: Path) -> None:
+    """Refuse to write over changes that git does not know of."""
+    command = ["git", "status", "--porcelain", "--", path.name]
+    try:
+        done = subprocess.run(command, cwd=path.parent, capture_output=True, text=True)
+    except OSError:
+        return  # no git here: then there is no history to protect either
+    if done.returncode == 0 and done.stdout and not done.stdout.startswith("??"):
+        raise GancourseError(
+            f"{path.name} has changes that are not committed, and nothing was run. "
+            "Commit them first, or give --force to store outputs all the same."
+        )

@@ -1,0 +1,54 @@
+"""What several tests share: the contract that every message to a person keeps."""
+
+import traceback
+
+import pytest
+import torch
+
+from gancourse.errors import GancourseError
+
+# The first words of what to do next, in any of our messages.
+NEXT_STEPS = (
+    "Ask", "Change", "Check", "Choose", "Close", "Continue", "Delete", "Draw",
+    "Flatten", "Free", "Give", "Go", "Install", "Make", "Name", "Pass", "Put",
+    "Reinstall", "Remove", "Reshape", "Resize", "Restart", "Restore", "Run", "Save",
+    "Say", "Start", "Stop", "Train", "Try", "Use", "Wait",
+)  # fmt: skip
+FORBIDDEN = ("weights_only=False", "miniz", "inline_container", "Traceback", "0x7")
+
+
+def clear(error: BaseException, *named: str) -> str:
+    """Hold one exception to the contract; returns its text.
+
+    A GancourseError of at most 400 characters that names what is wrong (`named`), says
+    what to do next, hides library internals, and shows no chain of causes.
+    """
+    text = str(error)
+    assert isinstance(error, GancourseError), f"{type(error).__name__}: {text}"
+    assert 20 <= len(text) <= 400, f"{len(text)} characters: {text}"
+    assert "\n" not in text, text
+    for word in FORBIDDEN:
+        assert word not in text, text
+    for word in named:
+        assert word in text, f"{word!r} is not in: {text}"
+    sentences = text.replace(", or ", ". ").replace("; ", ". ").split(". ")
+    following = any(s.lstrip("( ").startswith(NEXT_STEPS) for s in sentences)
+    assert following, f"no next step: {text}"
+    assert error.__suppress_context__ or error.__context__ is None, "cause is shown"
+    shown = traceback.format_exception_only(error)
+    assert len(shown) == 1, shown
+    return text
+
+
+@pytest.fixture
+def assert_clear():
+    """The helper above, so that any test of the suite can hold a message to it."""
+    return clear
+
+
+@pytest.fixture
+def threads():
+    """Set the number of torch threads; it is put back afterwards."""
+    before = torch.get_num_threads()
+    yield torch.set_num_threads
+    torch.set_num_threads(before)

@@ -1,0 +1,133 @@
+"""Small games for tests: every family there is, in seconds, and the hash of a run."""
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+
+import torch
+from torch import Tensor, nn
+
+from gancourse import data, losses, snapshot
+from gancourse.games import GAN, diff_augment, latents
+from gancourse.models.dcgan import DCGANDiscriminator, DCGANGenerator
+from gancourse.models.mlp import (
+    MLPDiscriminator,
+    MLPGenerator,
+    PointDiscriminator,
+    PointGenerator,
+)
+from gancourse.training import State, StepLog, TrainConfig, train
+
+
+class Forgetful(nn.Module):
+    """A point discriminator with dropout, which draws from torch's global stream."""
+
+    def __init__(self, width: int = 8):
+        super().__init__()
+        self.net = nn.Sequential(
+            nn.Linear(2, width), nn.LeakyReLU(0.2), nn.Dropout(0.3), nn.Linear(width, 1)
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.net(x).squeeze(1)
+
+
+class OnePlayer:
+    """A game without a discriminator: points are pulled to the batch's mean."""
+
+    def __init__(self, G: nn.Module):
+        self.G, self.latent_dim = G, G.latent_dim
+        self.generators, self.discriminators = {"G": G}, {}
+
+    def generator_loss(self, batch: Tensor, rng: torch.Generator):
+        fake = self.G(latents(len(batch), self.latent_dim, rng))
+        return (fake - batch.mean(0)).square().mean(), {"spread": fake.detach().std()}
+
+
+def points(D: type[nn.Module] = PointDiscriminator, **settings) -> GAN:
+    return GAN(PointGenerator(width=8), D(width=8), **settings)
+
+
+def dcgan(norm: bool = True, **settings) -> GAN:
+    G = DCGANGenerator(latent_dim=8, width=4, refine=1)
+    return GAN(G, DCGANDiscriminator(width=4, refine=1, norm=norm), **settings)
+
+
+@dataclass(frozen=True)
+class Small:
+    """How to build a game, what it plays on, and what its settings depart in."""
+
+    build: Callable
+    images: bool = False
+    settings: dict = field(default_factory=dict)
+
+    def game(self, seed: int = 0):
+        torch.manual_seed(seed)
+        return self.build()
+
+    def config(self, **changes) -> TrainConfig:
+        usual = dict(
+            batch_size=8, log_every=5, steps=60, device="cpu", precision="fp32"
+        )
+        return TrainConfig(**{**usual, **self.settings, **changes})
+
+    def batches(self, config: TrainConfig):
+        real = data.digits("test").images[:100] if self.images else data.ring(std=0.1)
+        return data.batches(real, config.batch_size, config.seed)
+
+    def state(self, **changes) -> State:
+        return State(self.game(), self.config(**changes))
+
+
+r1, gp = partial(losses.r1, gamma=0.5), losses.gradient_penalty
+GAMES = {
+    "points": Small(points),
+    "points, R1, decay": Small(partial(points, penalty=r1), settings=dict(decay=0.5)),
+    "points, WGAN-GP, d_steps=2, no average": Small(
+        partial(points, loss=losses.wasserstein, penalty=gp),
+        settings=dict(d_steps=2, ema=0.0),
+    ),
+    "points, relativistic": Small(partial(points, loss=losses.relativistic)),
+    "points, dropout": Small(partial(points, Forgetful)),
+    "one player": Small(lambda: OnePlayer(PointGenerator(width=8))),
+    "dcgan": Small(dcgan, images=True),
+    "dcgan, R1, augment": Small(
+        partial(dcgan, norm=False, penalty=r1, augment=diff_augment), images=True
+    ),
+    "mlp": Small(lambda: GAN(MLPGenerator(), MLPDiscriminator()), images=True),
+}
+LIGHT = [name for name in GAMES if name != "mlp"]  # 31 MB a checkpoint
+
+
+def digest(state: State, logs: list[StepLog] | None = None) -> str:
+    """SHA-256 over all that a run depends on: weights, buffers, Adam, streams, step."""
+    contents, h = snapshot.snapshot(state), hashlib.sha256()
+    for where, tensor in snapshot._tensors(contents):
+        h.update(f"{where} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        h.update(tensor.detach().contiguous().view(-1).view(torch.uint8).numpy())
+    h.update(f"{contents['step']} {contents['game']} {contents['rules']}".encode())
+    h.update(
+        repr(logs and [(log.step, log.parts, log.d_loss) for log in logs]).encode()
+    )
+    return h.hexdigest()
+
+
+def weights(state: State) -> dict[str, Tensor]:
+    """A copy of every parameter and buffer of both sides."""
+    both = {"g": state.generators, "d": state.discriminators}
+    return {
+        f"{side}.{name}": value.clone()
+        for side, players in both.items()
+        for name, value in players.state_dict().items()
+    }
+
+
+def play(state: State, batches, until: int | None = None) -> list[StepLog]:
+    """Train to the end, or break off at the log of step `until`; the logs seen."""
+    logs = []
+    for log in train(state, batches):
+        logs.append(log)
+        if log.step == until:
+            break
+    return logs
