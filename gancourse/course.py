@@ -39,6 +39,8 @@ LIMITS = {
     ("04", "classes"): (10, 10),
     ("04", "frechet_share_of_noise_anchor"): (0, 0.5),
     ("04", "histogram_tv"): (0, 0.15),
+    ("05", "judge_accuracy"): (0.985, 1),
+    ("05", "memoriser_ratio"): (0, 0.5),
 }
 
 # ------------------------------------------------------------------ profiles
