@@ -285,7 +285,9 @@ def run(
         result = execute(book.path, target, parameters, cell_seconds, threads, tick)
         if target.is_file():
             with contextlib.suppress(Exception):  # a page is a bonus, never a failure
-                stored.write_html(target)
+                from gancourse import pages  # brings in nbconvert
+
+                pages.write_html(target)
         if write and (result.ok or (force and result.ran)):
             try:
                 stored.store(book.path, target, before[book.path])

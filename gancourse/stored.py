@@ -1,6 +1,5 @@
-"""What a run leaves behind: pages, and outputs stored in the course's own notebooks."""
+"""Outputs of a run, stored in the course's own notebooks."""
 
-import re
 import subprocess
 from pathlib import Path
 
@@ -8,30 +7,9 @@ from gancourse import course, storage
 from gancourse.errors import GancourseError
 
 _VIEW = "application/vnd.jupyter.widget-view+json"
-_BADGE = re.compile(r"\[!\[Open In Colab\]\([^)]*\)\]\(([^)]*)\)")
 
 
-def write_html(path: Path) -> Path:
-    """A page beside an executed notebook that loads nothing from a network."""
-    import nbformat
-    from nbconvert import HTMLExporter
-
-    book = nbformat.read(path, 4)
-    _strip(book)
-    for cell in book.cells:  # the badge is a picture from elsewhere
-        if cell.cell_type == "markdown":
-            cell.source = _BADGE.sub(r"[Open in Colab](\1)", cell.source)
-    exporter = HTMLExporter(template_name="classic", embed_images=True)
-    for address in ("mathjax_url", "require_js_url", "jquery_url", "mermaid_js_url"):
-        if exporter.has_trait(address):
-            setattr(exporter, address, "")
-    body, _ = exporter.from_notebook_node(book)
-    page = path.with_suffix(".html")
-    page.write_text(body, encoding="utf-8")
-    return page
-
-
-def _strip(book) -> None:
+def strip(book) -> None:
     """Remove what belongs to a run and not to the notebook."""
     book.cells = [
         cell
@@ -69,13 +47,13 @@ def store(path: Path, executed: Path, before: bytes) -> None:
             "Run it again."
         )
     book = nbformat.read(executed, 4)
-    _strip(book)
+    strip(book)
     own = nbformat.reads(before.decode("utf-8"), 4)
     for cell, ran in zip(own.cells, book.cells, strict=True):
         assert cell.source == ran.source, "papermill changed a cell"
         if cell.cell_type == "code":
             cell.outputs, cell.execution_count = ran.outputs, ran.execution_count
-    _strip(own)
+    strip(own)
     own.metadata["gancourse"] = {"code_hash": course.code_hash(path)}
     text = nbformat.writes(own, 4)
     storage.write_atomically(path, (text.rstrip("\n") + "\n").encode("utf-8"))

@@ -9,7 +9,7 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from gancourse import GancourseError, bands, course, runs, stored
+from gancourse import GancourseError, bands, course, pages, runs
 
 
 def book_of(*sources: str) -> nbformat.NotebookNode:
@@ -300,8 +300,31 @@ def test_badge_on_a_page_becomes_a_plain_link(tmp_path):
     badge = "[![Open In Colab](https://example.org/badge.svg)](https://example.org/x)"
     book.cells[0].source += f"\n\n{badge}"
     nbformat.write(book, tmp_path / "90.ipynb")
-    page = stored.write_html(tmp_path / "90.ipynb").read_text(encoding="utf-8")
+    page = pages.write_html(tmp_path / "90.ipynb").read_text(encoding="utf-8")
     assert "badge.svg" not in page and "Open in Colab" in page
+
+
+def test_formulas_on_a_page_are_drawn_without_a_network(tmp_path):
+    book = book_of("1")
+    formulas = "In line $a < b$, alone $$\\frac{1}{2}$$ and broken $a_b_c$."
+    book.cells[0].source += f"\n\n{formulas}"
+    nbformat.write(book, tmp_path / "90.ipynb")
+    page = pages.write_html(tmp_path / "90.ipynb").read_text(encoding="utf-8")
+    assert "<mfrac><mrow><mn>1</mn></mrow><mrow><mn>2</mn></mrow></mfrac>" in page
+    assert page.count("<math") == 2 and '<code class="tex">' in page
+
+
+def test_every_formula_of_the_course_can_be_drawn():
+    found = 0
+    for book in course.notebooks():
+        for cell in nbformat.read(book.path, 4).cells:
+            if cell.cell_type == "markdown":
+                page = pages.markdown(cell.source)
+                found += page.count("<math")
+                assert 'class="tex"' not in page, (
+                    f"{book.path.name}: {cell.source[:80]}"
+                )
+    assert found > 300
 
 
 def test_metric_outside_its_band_fails_the_run(own_course):

@@ -1,0 +1,65 @@
+"""A static page of an executed notebook that loads nothing from a network.
+
+Formulas become MathML, which browsers draw by themselves: no MathJax is fetched.
+"""
+
+import re
+from pathlib import Path
+
+import nbformat
+from jinja2 import pass_context
+from latex2mathml.converter import convert
+from nbconvert import HTMLExporter
+from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
+
+from gancourse import stored
+
+_BADGE = re.compile(r"\[!\[Open In Colab\]\([^)]*\)\]\(([^)]*)\)")
+_ADDRESSES = ("mathjax_url", "require_js_url", "jquery_url", "mermaid_js_url")
+
+
+def write_html(path: Path) -> Path:
+    """The page NAME.html beside the executed notebook NAME.ipynb."""
+    book = nbformat.read(path, 4)
+    stored.strip(book)
+    for cell in book.cells:  # the badge is a picture from elsewhere
+        if cell.cell_type == "markdown":
+            cell.source = _BADGE.sub(r"[Open in Colab](\1)", cell.source)
+    exporter = _Exporter(template_name="classic", embed_images=True)
+    for address in _ADDRESSES:
+        if exporter.has_trait(address):
+            setattr(exporter, address, "")
+    body, _ = exporter.from_notebook_node(book)
+    page = path.with_suffix(".html")
+    page.write_text(body, encoding="utf-8")
+    return page
+
+
+def mathml(tex: str, display: str = "inline") -> str:
+    """A formula as MathML; one that can not be converted stays readable as TeX."""
+    try:
+        return convert(tex, display=display)
+    except Exception:  # the converter's errors have no common class
+        return f'<code class="tex">{tex}</code>'
+
+
+def markdown(source: str) -> str:
+    """A text cell as HTML."""
+    return MarkdownWithMath(renderer=_Renderer(escape=False)).render(source)
+
+
+class _Renderer(IPythonRenderer):
+    def inline_math(self, body: str) -> str:
+        return mathml(body)
+
+    def block_math(self, body: str) -> str:
+        return mathml(body, "block")
+
+    def latex_environment(self, name: str, body: str) -> str:
+        return mathml(f"\\begin{{{name}}}{body}\\end{{{name}}}", "block")
+
+
+class _Exporter(HTMLExporter):
+    @pass_context
+    def markdown2html(self, context, source: str) -> str:
+        return markdown(source)
