@@ -265,6 +265,27 @@ def test_samples_come_from_the_averaged_generator(trained, tmp_path):
     assert np.array_equal(np.load(out)["images"], expected.numpy())
 
 
+def test_exported_generator_draws_the_same_samples_in_python(trained, tmp_path):
+    import torch
+    from safetensors.torch import load_file
+
+    from gancourse.models.mlp import MLPGenerator
+
+    run, weights, array = (
+        trained / "run",
+        tmp_path / "G.safetensors",
+        tmp_path / "a.npz",
+    )
+    assert cli.main(["sample", str(run), "--out", str(weights)]) == 0
+    assert cli.main(["sample", str(run), "--n", "2", "--out", str(array)]) == 0
+    G = MLPGenerator().eval()
+    G.load_state_dict(load_file(weights))
+    z = torch.randn(2, 100, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        drawn = ((G(z) + 1) * 127.5).round().clamp(0, 255).byte()[:, 0]
+    assert np.array_equal(np.load(array)["images"], drawn.numpy())
+
+
 def test_labels_are_refused_where_there_are_none(trained, tmp_path, capsys):
     arguments = ["--label", "3", "--out", str(tmp_path / "a.png")]
     assert cli.main(["sample", str(trained / "run"), *arguments]) == 2
