@@ -31,6 +31,7 @@ ALLOWED = {
 BELOW = tuple(ALLOWED)
 ALLOWED |= {
     "lab": (*BELOW, "lab"),
+    "checks": (*BELOW, "checks"),
     "course": (*BELOW,),
     "stored": (*BELOW, "course"),
     "workcopy": (*BELOW, "course"),
@@ -172,9 +173,14 @@ def functions(path: Path):
 MODULES = {"doctor.py": 350}  # a list of checks, each of them readable alone
 
 
+def most(path: Path) -> int:
+    """Lines allowed; a chapter of checks is a table of hints, read piece by piece."""
+    return 600 if path.name.startswith("ch0") else MODULES.get(path.name, 300)
+
+
 @pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(PACKAGE)))
 def test_a_module_is_read_in_one_sitting(path):
-    assert statement_lines(path, tree(path)) <= MODULES.get(path.name, 300)
+    assert statement_lines(path, tree(path)) <= most(path)
 
 
 NESTED = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef

@@ -1,0 +1,134 @@
+"""The learner's side: a process of its own in which the answer runs, within limits.
+
+It is a guard against accidents (endless loops, floods, files), not against attackers.
+"""
+
+import os
+import sys
+import traceback
+
+import cloudpickle
+import torch
+
+from gancourse.checks import wire
+
+MEMORY = 4 << 30  # bytes beyond what Python and torch already take
+FILES = 50 << 20  # bytes in one file
+_RESULT, _RAISED = "result", "raised"
+
+
+def serve(connection, output: int, payload: bytes, seconds: float, folder: str) -> None:
+    """Load the answer; then run what the judge asks for, one request after another."""
+    _confine(connection.fileno(), output, seconds, folder)
+    known: list = []
+    try:
+        known.append(cloudpickle.loads(payload))
+        _reply(connection, _RESULT, None)
+    except BaseException as error:
+        _reply(connection, _RAISED, error)
+        return
+    while True:
+        try:
+            helper, arguments = cloudpickle.loads(connection.recv_bytes())
+        except (EOFError, OSError):
+            return
+        _run(connection, known[0], helper, arguments)
+
+
+def _run(connection, answer, helper, arguments) -> None:
+    before = cloudpickle.dumps(_tensors(arguments))
+    try:
+        result = helper(answer, *arguments) if helper else answer(*arguments)
+    except BaseException as error:  # SystemExit and KeyboardInterrupt too
+        _reply(connection, _RAISED, error)
+        return
+    try:
+        _reply(connection, _RESULT, result, _changed(before, arguments))
+    except BaseException as error:
+        _reply(connection, _RAISED, error)
+
+
+def _tensors(arguments) -> list:
+    return [a.detach().clone() if torch.is_tensor(a) else None for a in arguments]
+
+
+def _changed(before: bytes, arguments) -> list[int]:
+    """Positions of tensor arguments that the answer wrote over."""
+    pairs = zip(cloudpickle.loads(before), _tensors(arguments), strict=True)
+    return [
+        i
+        for i, (old, new) in enumerate(pairs)
+        if old is not None and not torch.equal(old.nan_to_num(), new.nan_to_num())
+    ]
+
+
+def _reply(connection, kind: str, value, changed: list[int] | None = None) -> None:
+    if kind == _RAISED:
+        value = _told(value)
+    sys.stdout.flush()
+    connection.send_bytes(
+        wire.pack({"kind": kind, "value": value, "changed": changed or []})
+    )
+
+
+def _told(error: BaseException) -> dict:
+    """An exception as data: its type, its text, and the learner's own line."""
+    frames = traceback.extract_tb(error.__traceback__)
+    ours = (os.path.dirname(__file__), os.path.dirname(torch.__file__))
+    own = [
+        f
+        for f in frames
+        if not f.filename.startswith(ours) and "cloudpickle" not in f.filename
+    ]
+    file, line = (own[-1].filename, own[-1].lineno) if own else ("", 0)
+    if isinstance(error, SyntaxError):
+        file, line = error.filename or "", error.lineno or 0
+    words = str(error)[:300]
+    name = getattr(error, "name", None)
+    return {
+        "type": type(error).__name__,
+        "bases": [base.__name__ for base in type(error).__mro__],
+        "text": words,
+        "file": str(file),
+        "line": int(line or 0),
+        "name": name if isinstance(name, str) else "",
+    }
+
+
+def _confine(connection: int, output: int, seconds: float, folder: str) -> None:
+    """Own session, own folder, limits; what is printed goes into the judge's pipe."""
+    if hasattr(os, "setsid"):
+        os.setsid()
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    os.dup2(output, 1)
+    os.dup2(output, 2)
+    if hasattr(os, "fork"):  # inherited: the judge's own pipes are none of its business
+        os.closerange(3, connection)
+        os.closerange(connection + 1, 4096)
+    sys.stdin = open(0, closefd=False)  # noqa: SIM115
+    sys.stdout = sys.stderr = open(1, "w", closefd=False)  # noqa: SIM115
+    os.chdir(folder)
+    os.environ["HOME"] = folder
+    sys.setrecursionlimit(1000)
+    try:
+        import resource
+    except ImportError:  # Windows has no resource limits; the clock still holds
+        return
+    for what, limit in [
+        (resource.RLIMIT_AS, _memory_now(resource) + MEMORY),
+        (resource.RLIMIT_FSIZE, FILES),
+        (resource.RLIMIT_CPU, int(seconds) + 2),
+        (resource.RLIMIT_CORE, 0),
+    ]:
+        _, most = resource.getrlimit(what)
+        if most == resource.RLIM_INFINITY or limit < most:
+            resource.setrlimit(what, (limit, limit))
+
+
+def _memory_now(resource) -> int:
+    """Address space in bytes that Python and torch take already."""
+    try:
+        with open("/proc/self/statm") as file:
+            return int(file.read().split()[0]) * resource.getpagesize()
+    except OSError:  # no /proc: torch with CUDA takes less than this
+        return 32 << 30

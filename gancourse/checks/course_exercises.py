@@ -1,0 +1,16 @@
+"""The exercises of all notebooks, one module a notebook."""
+
+from gancourse.checks import ch01
+from gancourse.checks.verdict import Exercise
+
+_CHAPTERS = [ch01]
+
+
+def every() -> dict[str, Exercise]:
+    """All exercises by id, in the order of the course."""
+    return {one.id: one for chapter in _CHAPTERS for one in chapter.EXERCISES}
+
+
+def find(name: str) -> Exercise:
+    """The exercise with this id; KeyError when there is none."""
+    return every()[name]

@@ -1,0 +1,392 @@
+"""The checker outlives whatever an answer does, and says what it was."""
+
+import importlib.util
+import math
+import os
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+
+from gancourse import GancourseError
+from gancourse.checks import check, client, exercises, grade
+
+NAME = "01.value"  # answer(real_logits, fake_logits): V
+LIMIT = 5  # seconds an answer may take
+
+
+def right(real, fake):
+    return F.logsigmoid(real).mean() + F.logsigmoid(-fake).mean()
+
+
+# ------------------------------------------------------------------ what answers do
+
+
+def never_ends(real, fake):
+    while True:
+        pass
+
+
+def never_ends_nor_lets_itself_be_stopped(real, fake):
+    import signal
+
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGXCPU, signal.SIGALRM):
+        signal.signal(number, signal.SIG_IGN)
+    while True:
+        try:
+            while True:
+                pass
+        except BaseException:
+            pass
+
+
+def prints_for_ever(real, fake):
+    while True:
+        print("still here " * 1_000)
+
+
+def prints_a_million_lines(real, fake):
+    for _ in range(1_000_000):
+        print("x")
+    return right(real, fake)
+
+
+def exits(real, fake):
+    sys.exit(0)
+
+
+def exits_hard(real, fake):
+    os._exit(0)
+
+
+def crashes(real, fake):
+    import ctypes
+
+    ctypes.string_at(0)
+
+
+def kills_its_parent(real, fake):
+    import signal
+
+    os.kill(os.getppid(), signal.SIGKILL)
+
+
+def takes_thirty_gigabytes(real, fake):
+    return torch.ones(30 << 30, dtype=torch.uint8)
+
+
+def writes_a_huge_file(real, fake):
+    with open("huge", "wb") as file:
+        for _ in range(200):
+            file.write(bytes(1 << 20))
+    return right(real, fake)
+
+
+def starts_many_processes(real, fake):
+    for _ in range(5):
+        if os.fork() == 0:
+            time.sleep(600)
+    return right(real, fake)
+
+
+def asks_for_input(real, fake):
+    return float(input("V = "))
+
+
+def raises(real, fake):
+    return right(real, fake)[3]
+
+
+def calls_itself(real, fake):
+    return calls_itself(real, fake)
+
+
+def imports_what_is_not_there(real, fake):
+    import a_package_that_nobody_has  # noqa: F401
+
+
+def uses_an_unknown_name(real, fake):
+    return right(real, fake) + epsilon_of_another_cell  # noqa: F821
+
+
+class AlwaysTrue:
+    def __eq__(self, other):
+        return True
+
+    def __bool__(self):
+        return True
+
+
+class Tensorish(torch.Tensor):
+    pass
+
+
+def returns_what_equals_everything(real, fake):
+    return AlwaysTrue()
+
+
+def returns_a_tensor_of_its_own_kind(real, fake):
+    return right(real, fake).as_subclass(Tensorish) * 0
+
+
+def patches_the_comparison(real, fake):
+    torch.allclose = torch.equal = lambda *a, **k: True
+    torch.Tensor.allclose = lambda *a, **k: True
+    import builtins
+
+    builtins.all = lambda x: True
+    return torch.tensor(0.5)
+
+
+def knows_the_visible_example(real, fake):
+    return -1.0064
+
+
+def returns_none(real, fake):
+    right(real, fake)
+
+
+def returns_a_vector(real, fake):
+    return F.logsigmoid(real) + F.logsigmoid(-fake)
+
+
+def returns_text(real, fake):
+    return "minus log 4"
+
+
+def returns_a_function(real, fake):
+    return right
+
+
+def writes_over_its_input(real, fake):
+    real += 1
+    return right(real - 1, fake)
+
+
+BAD = {
+    never_ends: ("timeout", "5 s"),
+    never_ends_nor_lets_itself_be_stopped: ("timeout", "5 s"),
+    prints_for_ever: ("timeout", "5 s"),
+    exits: ("error", "SystemExit"),
+    exits_hard: ("error", "ended the program"),
+    crashes: ("error", "crashed"),
+    kills_its_parent: ("error", "ended the checker"),
+    takes_thirty_gigabytes: ("error", "memory"),
+    writes_a_huge_file: ("error", "OSError"),
+    asks_for_input: ("error", "EOFError"),
+    raises: ("error", "IndexError in line"),
+    calls_itself: ("error", "RecursionError"),
+    imports_what_is_not_there: ("error", "a_package_that_nobody_has"),
+    uses_an_unknown_name: ("error", "`epsilon_of_another_cell`"),
+    returns_what_equals_everything: ("failed", "AlwaysTrue"),
+    returns_a_tensor_of_its_own_kind: ("failed", "Tensorish"),
+    patches_the_comparison: ("failed", "0.5"),
+    knows_the_visible_example: ("failed", "-1.0064"),
+    returns_none: ("failed", "None"),
+    returns_a_vector: ("failed", "shape"),
+    returns_text: ("failed", "not numbers"),
+    returns_a_function: ("failed", "function"),
+    writes_over_its_input: ("failed", "changed the tensors"),
+}
+
+
+@pytest.mark.parametrize("answer", BAD, ids=lambda answer: answer.__name__)
+def test_bad_answer_never_passes_and_is_named_in_time(answer):
+    grade(NAME, right)  # the judge is warm
+    began = time.monotonic()
+    verdict = grade(NAME, answer)
+    assert (
+        time.monotonic() - began < 4 * LIMIT
+    )  # a busy machine; the limit itself is 5 s
+    status, word = BAD[answer]
+    assert verdict.status == status and word in verdict.message, verdict
+    assert len(verdict.message) < 400 and len(verdict.printed) < 2_100
+    assert grade(NAME, right).passed, "the checker did not survive"
+
+
+def test_line_of_the_learners_own_code_is_named():
+    line = raises.__code__.co_firstlineno + 1
+    assert f"line {line} " in grade(NAME, raises).message
+
+
+@pytest.mark.parametrize("answer", [prints_a_million_lines, starts_many_processes])
+def test_right_answer_passes_whatever_else_it_does(answer):
+    verdict = grade(NAME, answer)
+    assert verdict.passed, verdict
+    assert len(verdict.printed) < 2_100
+
+
+def test_processes_of_an_answer_do_not_outlive_it():
+    assert grade(NAME, starts_many_processes).passed
+    time.sleep(0.5)
+    left = [p for p in Path("/proc").glob("[0-9]*") if of_an_answer(p)]
+    assert not left
+
+
+def of_an_answer(process: Path) -> bool:
+    """Whether this process runs in an answer's folder; a dead one has none."""
+    try:
+        return "gancourse-answer-" in os.readlink(process / "cwd")
+    except OSError:
+        return False
+
+
+def test_answer_works_in_a_folder_of_its_own(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine.txt").write_text("kept")
+
+    def deletes_files(real, fake):
+        for name in os.listdir("."):
+            os.remove(name)
+        return right(real, fake)
+
+    assert grade(NAME, deletes_files).passed
+    assert (tmp_path / "mine.txt").read_text() == "kept"
+
+
+# ------------------------------------------------------------------ forms of answers
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        lambda v: v,
+        lambda v: v.item(),
+        lambda v: v.double(),
+        lambda v: v[None],
+        lambda v: [v.item()],
+        lambda v: v.numpy(),
+        lambda v: np.float64(v),
+        lambda v: torch.nn.Parameter(v),
+        lambda v: np.array([[v.item()]]),
+    ],
+)
+def test_a_number_is_right_in_whatever_form(form):
+    assert grade(NAME, lambda real, fake: form(right(real, fake))).passed
+
+
+def test_answers_may_be_methods_callables_and_closures():
+    class Game:
+        def __init__(self, sign):
+            self.sign = sign
+
+        def value(self, real, fake):
+            return self.sign * right(real, fake)
+
+        def __call__(self, real, fake):
+            return self.value(real, fake)
+
+    def made(power):
+        return lambda real, fake: right(real, fake) ** power
+
+    assert grade(NAME, Game(1).value).passed
+    assert grade(NAME, Game(1)).passed
+    assert grade(NAME, made(1)).passed
+    assert not grade(NAME, Game(2)).passed
+
+
+def test_answers_from_a_file_that_the_judge_can_not_import(tmp_path):
+    path = tmp_path / "students_own_module.py"
+    path.write_text(
+        "import torch.nn.functional as F\n"
+        "def helper(s):\n    return F.logsigmoid(s).mean()\n"
+        "def value(real, fake):\n    return helper(real) + helper(-fake)\n"
+    )
+    spec = importlib.util.spec_from_file_location("students_own_module", path)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["students_own_module"] = module
+    try:
+        spec.loader.exec_module(module)
+        assert grade(NAME, module.value).passed
+    finally:
+        del sys.modules["students_own_module"]
+
+
+scale_of_another_cell = 2.0
+
+
+def test_values_from_outside_a_wrong_answer_are_named():
+    verdict = grade(NAME, lambda real, fake: right(real, fake) * scale_of_another_cell)
+    assert not verdict.passed and "`scale_of_another_cell`" in verdict.message
+
+
+@pytest.mark.parametrize("name", exercises())
+def test_untouched_stub_is_not_attempted(name):
+    def stub(*arguments):
+        raise NotImplementedError("your code here")
+
+    def dots(*arguments):
+        """What to do."""
+        ...
+
+    for answer in (stub, dots, ...):
+        assert grade(name, answer).status == "not attempted", answer
+
+
+def test_answer_that_can_not_be_copied_is_said():
+    import threading
+
+    verdict = grade(NAME, threading.Lock())
+    assert verdict.status == "error" and "can not be sent" in verdict.message
+
+
+def test_unknown_exercise_is_said():
+    with pytest.raises(GancourseError, match="no exercise"):
+        grade("99.nothing", right)
+
+
+# ------------------------------------------------------------------ in a notebook
+
+
+@pytest.fixture
+def fresh_tries(monkeypatch):
+    monkeypatch.setattr(client, "_TRIES", {})
+
+
+def test_hints_come_one_a_try_and_the_solution_after_three(fresh_tries):
+    def positive(real, fake):
+        return -right(real, fake)
+
+    seen = []
+    for _ in range(4):
+        with pytest.raises(client.NotRight) as caught:
+            check(NAME, positive)
+        seen.append(str(caught.value).splitlines())
+    assert [len(lines) for lines in seen] == [1, 2, 3, 4]
+    assert (
+        "V never is" in seen[0][0] and "−V" in seen[1][1] and "log 1 = 0" in seen[2][2]
+    )
+    assert "solution" in seen[3][3] and "solution" not in " ".join(seen[2])
+    assert caught.value._render_traceback_() == seen[3]
+
+
+def test_pass_is_printed_and_forgets_the_tries(fresh_tries, capsys):
+    with pytest.raises(client.NotRight):
+        check(NAME, returns_none)
+    assert check(NAME, right) is True
+    assert "Right" in capsys.readouterr().out and client._TRIES == {}
+
+
+def test_untouched_exercise_stops_no_run_but_earns_no_marks(capsys, monkeypatch):
+    assert check(NAME, ...) is False
+    assert "not attempted" in capsys.readouterr().out
+    monkeypatch.setenv("NBGRADER_EXECUTION", "autograde")
+    with pytest.raises(client.NotRight, match="not attempted"):
+        check(NAME, ...)
+
+
+def test_state_of_the_kernel_changes_no_verdict(monkeypatch):
+    monkeypatch.setattr(torch, "allclose", lambda *a, **k: True)
+    monkeypatch.setattr(math, "isclose", lambda *a, **k: True)
+    assert not grade(NAME, lambda real, fake: 0.25).passed
+
+
+def test_judge_that_died_is_started_again():
+    assert grade(NAME, right).passed
+    client._WORKER.process.kill()
+    client._WORKER.process.wait()
+    assert grade(NAME, right).passed
