@@ -1,4 +1,4 @@
-"""The `gancourse` command: start, doctor, run, train, sample, bands.
+"""The `gancourse` command: start, doctor, run, train, sample, bands, release.
 
 Exit status: 0 success; 1 a run, a metric or a save failed; 2 wrong usage or input, said
 in one sentence on stderr; 130 interrupted. What a command needs is imported by it.
@@ -126,6 +126,19 @@ def bands(args) -> int:
     for name, band in made.items():
         print(f"{name}: {band['low']:.6g} … {band['high']:.6g} ({band['runs']} runs)")
     return 0
+
+
+def release(args) -> int:
+    """Write the exercises from the solutions."""
+    from gancourse import release
+
+    changed = release.release(args.check, args.force)
+    word = "differs from its solution" if args.check else "written"
+    for name in changed:
+        print(f"exercises/{name}: {word}")
+    if not changed:
+        print("The exercises are those of the solutions.")
+    return 1 if args.check and changed else 0
 
 
 def train(args) -> int:
@@ -268,6 +281,10 @@ def parser() -> Parser:
     add("--precision", type=precisions, nargs="+", default=["auto"], help=words)
     add("--out", **out, help="where finished runs are kept (gancourse-runs)")
     add("--fresh", action="store_true", help="do not use runs finished earlier")
+
+    add = command(release)
+    add("--check", action="store_true", help="write nothing, only compare")
+    add("--force", action="store_true", help="over uncommitted changes")
 
     add = command(train)
     add("game", type=one_of("game", "mlp", "dcgan"), metavar="GAME", help="mlp, dcgan")

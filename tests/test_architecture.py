@@ -38,9 +38,13 @@ ALLOWED |= {
     "pages": (*BELOW, "stored"),
     "runs": (*BELOW, "course", "pages", "stored"),
     "bands": (*BELOW, "course", "runs"),
+    "release": (*BELOW, "course", "stored"),
     "doctor": (*BELOW, "course"),
     "play": (*BELOW,),
-    "cli": (*BELOW, "course", "workcopy", "runs", "bands", "doctor", "play"),
+    "cli": (
+        *("course", "workcopy", "runs", "bands", "release", "doctor", "play"),
+        *BELOW,
+    ),
     "__main__": ("cli",),
     "__init__": ("errors",),
 }

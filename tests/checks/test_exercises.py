@@ -1,0 +1,131 @@
+"""Exercises and solutions: one source, right before and after the learner's work."""
+
+import json
+from functools import lru_cache
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from gancourse import cli, release
+from gancourse.checks import exercises
+
+ROOT = Path(__file__).resolve().parents[2]
+SOLUTIONS = sorted((ROOT / "solutions").glob("[0-9][0-9]_*.ipynb"))
+each = pytest.mark.parametrize("path", SOLUTIONS, ids=lambda path: path.name[:2])
+
+
+@lru_cache
+def executed(path: Path) -> nbformat.NotebookNode:
+    """The notebook after Run All, going on after errors as nbgrader does."""
+    from nbclient import NotebookClient
+
+    book = nbformat.read(path, 4)
+    NotebookClient(book, timeout=120, allow_errors=True).execute()
+    return book
+
+
+def outputs(book, kind: str) -> list[str]:
+    """Texts printed, or names of errors, of all code cells."""
+    found = [out for c in book.cells if c.cell_type == "code" for out in c.outputs]
+    if kind == "error":
+        return [out.ename for out in found if out.output_type == "error"]
+    return [out.text for out in found if out.output_type == "stream"]
+
+
+def checks(book) -> list:
+    """The cells that nbgrader marks."""
+    return [c for c in book.cells if c.metadata.get("nbgrader", {}).get("grade")]
+
+
+def exercise_of(path: Path) -> Path:
+    return ROOT / "exercises" / path.name
+
+
+def test_exercises_are_those_that_the_solutions_make(capsys):
+    assert cli.main(["release", "--check"]) == 0, capsys.readouterr().out
+
+
+def test_an_exercise_changed_by_hand_is_noticed(tmp_path, monkeypatch):
+    course = tmp_path / "course"
+    for part in ("notebooks", "solutions", "exercises"):
+        (course / part).mkdir(parents=True)
+    (course / "solutions" / SOLUTIONS[0].name).write_bytes(SOLUTIONS[0].read_bytes())
+    monkeypatch.setattr(release.course, "folder", lambda: course / "notebooks")
+    name = SOLUTIONS[0].name
+    assert release.release(check=True) == [name]
+    assert release.release() == [name] and release.release(check=True) == []
+    path = course / "exercises" / name
+    path.write_text(path.read_text().replace("NotImplementedError", "ValueError", 1))
+    assert release.release(check=True) == [name]
+
+
+def test_every_exercise_is_asked_once_and_answered_once():
+    asked = []
+    for path in SOLUTIONS:
+        for cell in checks(nbformat.read(path, 4)):
+            asked.append(cell.source.split('"')[1])
+    assert sorted(asked) == sorted(exercises())
+
+
+@each
+def test_exercise_file_holds_no_solution(path):
+    text = exercise_of(path).read_text(encoding="utf-8")
+    assert "SOLUTION" not in text
+    cells = json.loads(text)["cells"]
+    assert not any(cell.get("outputs") for cell in cells)
+    solved = {c.metadata.nbgrader.grade_id: c for c in nbformat.read(path, 4).cells
+              if c.metadata.get("nbgrader", {}).get("solution")}  # fmt: skip
+    for cell in nbformat.read(exercise_of(path), 4).cells:
+        name = cell.metadata.get("nbgrader", {}).get("grade_id")
+        if name in solved:
+            assert "raise NotImplementedError" in cell.source
+            assert cell.source != solved[name].source
+
+
+@each
+def test_solution_passes_every_check(path):
+    book = executed(path)
+    assert outputs(book, "error") == []
+    assert len(outputs(book, "stream")) == len(checks(book))
+    assert all("Right" in text for text in outputs(book, "stream"))
+
+
+@each
+def test_untouched_exercise_runs_from_top_to_bottom_without_a_traceback(path):
+    book = executed(exercise_of(path))
+    assert outputs(book, "error") == []
+    texts = outputs(book, "stream")
+    assert len(texts) == len(checks(book))
+    assert all("not attempted yet" in text for text in texts)
+
+
+@each
+def test_nbgrader_gives_full_marks_none_and_the_right_part(path, monkeypatch):
+    from nbgrader.utils import determine_grade
+
+    monkeypatch.setenv("NBGRADER_EXECUTION", "autograde")
+
+    def marks(book) -> list[float]:
+        return [determine_grade(cell)[0] for cell in checks(book)]
+
+    full = [cell.metadata.nbgrader.points for cell in checks(nbformat.read(path, 4))]
+    solved, untouched = nbformat.read(path, 4), nbformat.read(exercise_of(path), 4)
+    mixed = nbformat.read(exercise_of(path), 4)
+    first = next(i for i, c in enumerate(solved.cells) if "SOLUTION" in c.source)
+    mixed.cells[first].source = solved.cells[first].source
+    from nbclient import NotebookClient
+
+    for book in (solved, untouched, mixed):
+        NotebookClient(book, timeout=120, allow_errors=True).execute()
+    assert marks(solved) == full
+    assert marks(untouched) == [0] * len(full)
+    assert marks(mixed) == [full[0]] + [0] * (len(full) - 1)
+
+
+@each
+def test_nbgraders_own_validation_agrees(path):
+    from nbgrader.validator import Validator
+
+    assert not Validator().validate(str(path)).get("failed")
+    assert len(Validator().validate(str(exercise_of(path)))["failed"]) > 0
