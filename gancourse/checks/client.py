@@ -169,8 +169,7 @@ class _Worker:
     def ask(self, name: str, payload: bytes) -> Verdict:
         with self.lock:
             for _ in range(2):
-                if self.process is None or self.process.poll() is not None:
-                    self._start()
+                self.start()
                 with contextlib.suppress(OSError, EOFError):
                     return self._exchange(name, payload)
                 self.stop()
@@ -185,7 +184,10 @@ class _Worker:
             raise EOFError
         return Verdict.from_json(reply)
 
-    def _start(self) -> None:
+    def start(self) -> None:
+        """Start the judge unless it runs; it takes seconds until it can answer."""
+        if self.process is not None and self.process.poll() is None:
+            return
         command = [sys.executable, "-m", "gancourse.checks.judge"]
         path = os.pathsep.join(path for path in sys.path if path)
         self.process = subprocess.Popen(
@@ -205,3 +207,5 @@ class _Worker:
 
 _WORKER = _Worker()
 atexit.register(_WORKER.stop)
+if "ipykernel" in sys.modules:  # in a notebook: ready by the time of the first answer
+    _WORKER.start()

@@ -228,6 +228,16 @@ def _one(name: str, payload: bytes, seconds: float) -> Verdict:
     return verdict or Verdict("error", gone)
 
 
+def _warm_up() -> None:
+    """The first optimizer of a process imports for seconds: once, not in each fork."""
+    import torch
+
+    weight = torch.nn.Parameter(torch.zeros(1))
+    weight.grad = torch.zeros(1)  # by hand: autograd must not run before a fork
+    for optimizer in (torch.optim.SGD, torch.optim.Adam):
+        optimizer([weight], 0.0).step()
+
+
 def main() -> None:
     """Serve requests from stdin, answer on what was stdout (see client._Worker)."""
     import torch
@@ -241,6 +251,7 @@ def main() -> None:
     os.dup2(null, 0)
     os.dup2(null, 1)
     course_exercises.every()  # imported before the first fork
+    _warm_up()
     while head := incoming.readline():
         name, size = head.decode().split()
         seconds = course_exercises.find(name).seconds

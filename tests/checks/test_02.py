@@ -1,0 +1,242 @@
+"""Exercises of notebook 02: right answers in many forms pass, each mistake is named."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from gancourse.checks import ch02, grade
+
+# ------------------------------------------------------------------ 02.step
+
+
+def step_plain(G, D, real, z_d, z_g, d_opt, g_opt):
+    fake = G(z_d).detach()
+    d_loss = torch.relu(1 - D(real)).mean() + torch.relu(1 + D(fake)).mean()
+    d_opt.zero_grad()
+    d_loss.backward()
+    d_opt.step()
+    g_loss = -D(G(z_g)).mean()
+    g_opt.zero_grad()
+    g_loss.backward()
+    g_opt.step()
+
+
+def step_without_detach(G, D, real, z_d, z_g, d_opt, g_opt):
+    """Harmless: separate optimizers, and gradients are cleared before G's move."""
+    for opt, loss in [
+        (d_opt, lambda: F.relu(1 - D(real)).mean() + F.relu(1 + D(G(z_d))).mean()),
+        (g_opt, lambda: -D(G(z_g)).mean()),
+    ]:
+        opt.zero_grad(set_to_none=False)
+        loss().backward()
+        opt.step()
+    return "done"
+
+
+def step_frozen(G, D, real, z_d, z_g, d_opt, g_opt):
+    with torch.no_grad():
+        fake = G(z_d)
+    D.zero_grad()
+    margins = torch.cat([D(real), -D(fake)])
+    (2 * (1 - margins).clamp(min=0).mean()).backward()
+    d_opt.step()
+    for p in D.parameters():
+        p.requires_grad_(False)
+    G.zero_grad()
+    (-1 * D(G(z_g))).mean().backward()
+    g_opt.step()
+    for p in D.parameters():
+        p.requires_grad_(True)
+
+
+def step_by_autograd(G, D, real, z_d, z_g, d_opt, g_opt):
+    loss = nn.HingeEmbeddingLoss  # not the hinge of GANs: a trap that is not taken
+    assert loss is not None
+    d_loss = sum(max(0, 1 - s) for s in D(real)) / len(real)
+    d_loss = d_loss + sum(max(0, 1 + s) for s in D(G(z_d))) / len(z_d)
+    for p, g in zip(
+        D.parameters(), torch.autograd.grad(d_loss, D.parameters()), strict=True
+    ):
+        p.grad = g
+    d_opt.step()
+    grads = torch.autograd.grad(-D(G(z_g)).mean(), G.parameters())
+    for p, g in zip(G.parameters(), grads, strict=True):
+        p.grad = g
+    g_opt.step()
+
+
+# Mistakes as learners write them; the rest of the table is made by the check itself.
+def step_softplus(G, D, real, z_d, z_g, d_opt, g_opt):
+    d_opt.zero_grad()
+    loss = nn.BCEWithLogitsLoss()
+    real_logits, fake_logits = D(real), D(G(z_d).detach())
+    d_loss = loss(real_logits, torch.ones_like(real_logits))
+    d_loss = d_loss + loss(fake_logits, torch.zeros_like(fake_logits))
+    d_loss.backward()
+    d_opt.step()
+    g_opt.zero_grad()
+    fake_logits = D(G(z_g))
+    loss(fake_logits, torch.ones_like(fake_logits)).backward()
+    g_opt.step()
+
+
+def step_d_steps_again(G, D, real, z_d, z_g, d_opt, g_opt):
+    d_opt.zero_grad()
+    (F.relu(1 - D(real)).mean() + F.relu(1 + D(G(z_d).detach())).mean()).backward()
+    d_opt.step()
+    g_opt.zero_grad()
+    (-D(G(z_g)).mean()).backward()
+    g_opt.step()
+    d_opt.step()
+
+
+def step_fake_reused(G, D, real, z_d, z_g, d_opt, g_opt):
+    fake = G(z_d)
+    d_opt.zero_grad()
+    (F.relu(1 - D(real)).mean() + F.relu(1 + D(fake.detach())).mean()).backward()
+    d_opt.step()
+    g_opt.zero_grad()
+    (-D(fake).mean()).backward()
+    g_opt.step()
+
+
+STEP_WRONG = {name: ch02._step(name) for name in ch02._STEP}
+STEP_WRITTEN = {
+    "other_loss": step_softplus,
+    "d_moves_twice": step_d_steps_again,
+    "same_latents": step_fake_reused,
+}
+
+# ------------------------------------------------------------------ 02.two_thirds
+
+right_loss = math.log(4.5)
+TWO_THIRDS_WRONG = {
+    "log_four": math.log(4),
+    "is_d": 2 / 3,
+    "one_third": 1 / 3,
+    "one_term": -math.log(2 / 3),
+    "sign": -right_loss,
+    "whole_sum": right_loss - math.log(2 / 3),
+    "log_two": 0.693,
+    "averaged": right_loss / 2,
+    "zero": 0,
+    "other_value": 7.0,
+}
+
+# ------------------------------------------------------------------ 02.weights
+
+
+def near(fake, mixture):
+    distance, mode = torch.cdist(fake, mixture.centers).min(1)
+    return distance <= 3 * mixture.std, mode
+
+
+def fair(mixture):
+    k = len(mixture.centers)
+    weights = torch.ones(k) if mixture.weights is None else mixture.weights
+    return weights / weights.sum()
+
+
+def shares(fake, mixture):
+    good, mode = near(fake, mixture)
+    counts = torch.bincount(mode[good], minlength=len(mixture.centers)).float()
+    return counts / counts.sum()
+
+
+def imbalance(fake, mixture):
+    return (shares(fake, mixture) - fair(mixture)).abs().sum() / 2
+
+
+def imbalance_loop(fake, mixture):
+    counts = [0] * len(mixture.centers)
+    for x in fake.tolist():
+        d = [math.dist(x, c) for c in mixture.centers.tolist()]
+        if min(d) <= 3 * mixture.std:
+            counts[d.index(min(d))] += 1
+    wanted = fair(mixture).tolist()
+    missing = [max(0, w - c / sum(counts)) for w, c in zip(wanted, counts, strict=True)]
+    return sum(missing)
+
+
+def imbalance_numpy(fake, mixture):
+    x, c = fake.numpy(), mixture.centers.numpy()
+    d = np.linalg.norm(x[:, None] - c[None], axis=-1)
+    good = d.min(1) <= 3 * mixture.std
+    counts = (d.argmin(1)[good][:, None] == np.arange(len(c))).sum(0)
+    return 0.5 * np.abs(counts / counts.sum() - fair(mixture).numpy()).sum()
+
+
+def imbalance_one_hot(fake, mixture):
+    good, mode = near(fake, mixture)
+    p = F.one_hot(mode[good], len(mixture.centers)).double().mean(0)
+    q = fair(mixture).double()
+    return 1 - torch.minimum(p, q).sum()
+
+
+def all_samples(fake, mixture):
+    _, mode = near(fake, mixture)
+    p = torch.bincount(mode, minlength=len(mixture.centers)) / len(fake)
+    return (p - fair(mixture)).abs().sum() / 2
+
+
+def share_of_all(fake, mixture):
+    good, mode = near(fake, mixture)
+    p = torch.bincount(mode[good], minlength=len(mixture.centers)) / len(fake)
+    return (p - fair(mixture)).abs().sum() / 2
+
+
+def empty_dropped(fake, mixture):
+    good, mode = near(fake, mixture)
+    found, counts = mode[good].unique(return_counts=True)
+    p = counts / counts.sum()
+    return (p - fair(mixture)[found]).abs().sum() / 2
+
+
+def gap(fake, mixture):
+    return (shares(fake, mixture) - fair(mixture)).abs()
+
+
+WEIGHTS_WRONG = {
+    "not_halved": lambda x, m: gap(x, m).sum(),
+    "all_samples": all_samples,
+    "share_of_all": share_of_all,
+    "weights_ignored": lambda x, m: (shares(x, m) - 0.25).abs().sum() / 2,
+    "mean_instead": lambda x, m: gap(x, m).mean(),
+    "largest": lambda x, m: gap(x, m).max(),
+    "squared": lambda x, m: gap(x, m).square().sum() / 2,
+    "empty_modes_dropped": empty_dropped,
+}
+
+RIGHT = {
+    "02.step": [step_plain, step_without_detach, step_frozen, step_by_autograd],
+    "02.two_thirds": [right_loss, 1.504, 1.5, torch.tensor(1.5041), lambda: 1.504],
+    "02.weights": [imbalance, imbalance_loop, imbalance_numpy, imbalance_one_hot],
+}
+WRONG = {
+    "02.step": STEP_WRONG,
+    "02.two_thirds": TWO_THIRDS_WRONG,
+    "02.weights": WEIGHTS_WRONG,
+}
+CASES = [(n, m, answer) for n in WRONG for m, answer in WRONG[n].items()]
+CASES += [("02.step", m, answer) for m, answer in STEP_WRITTEN.items()]
+
+
+@pytest.mark.parametrize(
+    ("name", "number"), [(n, i) for n in RIGHT for i in range(len(RIGHT[n]))]
+)
+def test_a_right_answer_passes_however_it_is_written(name, number):
+    verdict = grade(name, RIGHT[name][number])
+    assert verdict.passed, verdict
+
+
+@pytest.mark.parametrize(("name", "mistake", "answer"), CASES)
+def test_a_wrong_answer_is_recognised_by_its_misconception(name, mistake, answer):
+    verdict = grade(name, answer)
+    assert (verdict.status, verdict.misconception) == ("failed", mistake), verdict
+    steps = (verdict.hint.symptom, verdict.hint.cause, verdict.hint.idea)
+    assert all(step and len(step) < 200 for step in steps)
+    assert len(set(steps)) == 3
