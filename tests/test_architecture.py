@@ -17,7 +17,8 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 ALLOWED = {
     "errors": (),
     "storage": ("errors",),
-    "data": ("errors",),
+    "images": ("errors", "storage"),
+    "data": ("errors", "images"),
     "losses": ("errors",),
     "figures": ("errors",),
     "models": ("errors", "models"),
@@ -27,6 +28,7 @@ ALLOWED = {
     "checkpoints": ("errors", "storage", "snapshot", "training"),
     "evaluation": ("errors", "data", "models"),
     "health": ("errors", "data", "models", "evaluation", "figures"),
+    "style": ("errors", "data", "losses", "models"),
 }
 BELOW = tuple(ALLOWED)
 ALLOWED |= {
