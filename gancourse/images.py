@@ -132,7 +132,7 @@ _KINDS = [  # where, which bytes, what it is
     (0, (b"%!PS", b"\xc5\xd0\xd3\xc6"), "a PostScript file"),
     (0, (b"8BPS",), "a Photoshop file"),
     (0, (b"SIMPLE  =",), "a FITS file"),
-    (0, (b"\0\0\1\0", b"\0\0\2\0"), "an icon"),
+    (0, (b"\0\0\1\0",), "an icon"),
     (0, (b"PK\3\4",), "a zip file"),
     (8, (b"heic", b"heix", b"hevc", b"mif1", b"msf1"), "a HEIC photograph"),
     (8, (b"avif", b"avis"), "an AVIF picture"),

@@ -198,7 +198,7 @@ def statements(node: ast.AST) -> int:
 
 # A formatter spreads one call over several lines, so statements are what counts. Not
 # the loop's: its reader should see the whole game at once. Nor the list of options.
-STATEMENTS = {"training.py:train": 50, "cli.py:parser": 60}
+STATEMENTS = {"training.py:train": 50, "cli.py:parser": 70}
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(PACKAGE)))

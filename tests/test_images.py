@@ -283,7 +283,7 @@ OTHERS = {
     "EPS": "a PostScript file",
     "ICO": "an icon",
     "PPM": "could not be read",
-    "TGA": "an icon",
+    "TGA": "could not be read",
     "SGI": "could not be read",
 }
 
