@@ -106,8 +106,8 @@ def _find(path: str | Path) -> Path:
     if not file.is_file():
         kind = "is a folder" if file.is_dir() else "does not exist"
         raise GancourseError(
-            f"'{str(file)[-200:]}' {kind}; a picture file was expected. Check the "
-            "spelling and the folder, or give the full path."
+            f"'{str(file)[-200:]}' {kind}; a picture file was "
+            "expected. Check the spelling. Give the full path when in doubt."
         )
     return file
 

@@ -303,9 +303,7 @@ def picture(image: Tensor, what: str = "the picture") -> Tensor:
     Takes uint8 or floats in [-1, 1], (3, H, W) or (1, 3, H, W).
     """
     if not isinstance(image, Tensor):
-        _refuse(
-            what, f"is {type(image).__name__}", "Read a file with images.read_image"
-        )
+        _refuse(what, f"is {type(image).__name__}", "Use images.read_image(file)")
     if image.ndim == 4 and len(image) != 1:
         _refuse(what, f"is a batch of {len(image)}", "Pass one: images[0]")
     x = image if image.ndim == 4 else image[None]
