@@ -174,7 +174,8 @@ def style(args) -> int:
         images.read_image(file, least=style.LEAST)
         for file in (args.content, args.style)
     )
-    config = style.StyleConfig(size=args.size, steps=args.steps)
+    levels = 2 if args.size < 640 else 3  # strokes as broad on a large picture
+    config = style.StyleConfig(size=args.size, steps=args.steps, levels=levels)
     with tqdm(total=config.steps, desc="painting", unit="step") as bar:
         for log in style.stylise(content, painting, config):
             bar.set_postfix(style=f"{log.style:.3f}", content=f"{log.content:.3f}")

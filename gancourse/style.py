@@ -10,6 +10,7 @@ It works from coarse to fine: large forms are settled on a small copy, where a s
 cheap and a layer sees far; the enlarged result is where the next size starts.
 """
 
+import copy
 import math
 import time
 from collections.abc import Iterator, Sequence
@@ -39,7 +40,7 @@ class StyleConfig:
     content_weight: float = 1.0
     style_weight: float = 60.0
     tv_weight: float = 2.0
-    levels: int = 3  # sizes of the pyramid, each twice the one before
+    levels: int = 2  # sizes of the pyramid, each twice the one before
     style_scale: float = 1.0  # longer side of the painting over that of the result
     keep_colours: bool = False  # the photograph's colours instead of the painting's
     optimizer: str = "lbfgs"  # or "adam"
@@ -117,7 +118,7 @@ def scaled(image: Tensor, longer: int) -> Tensor:
 def match_colours(image: Tensor, colours: Tensor) -> Tensor:
     """`image` (1, 3, H, W) with the mean and covariance of the pixels of `colours`.
 
-    Gatys et al. 2017, section 5.1, with symmetric roots: C^(1/2) S^(-1/2) (x - mean).
+    Gatys et al. 2016 (arXiv:1606.05897), symmetric roots: C^(1/2) S^(-1/2) (x - mean).
     """
     x, target = image.double().flatten(2)[0], colours.double().flatten(2)[0]
     root = _power(target.cov(), 0.5) @ _power(x.cov(), -0.5)
@@ -140,7 +141,7 @@ class Objective:
 
     def __init__(self, net, content: Tensor, styles: list, config: StyleConfig):
         self.net, self.config = net, config
-        self.sixteen = _sixteen(config.precision, content.device)
+        self.precision = pick_precision(config.precision, content.device)
         longer = round(max(content.shape[2:]) * config.style_scale)
         with torch.no_grad():
             self.content = self._features(content, config.content_layers)
@@ -155,7 +156,8 @@ class Objective:
     def _features(self, image: Tensor, layers: Sequence[str]) -> dict[str, Tensor]:
         # L-BFGS wants a contiguous image, convolutions are faster channels-last.
         image = image.contiguous(memory_format=torch.channels_last)
-        with torch.autocast(image.device.type, torch.bfloat16, enabled=self.sixteen):
+        sixteen = self.precision == "bf16"
+        with torch.autocast(image.device.type, torch.bfloat16, enabled=sixteen):
             return self.net(image, layers)
 
     def __call__(self, image: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
@@ -174,14 +176,20 @@ class Objective:
         return total, parts
 
 
-def _sixteen(precision: str, device: torch.device) -> bool:
-    """bf16 where the hardware multiplies it faster; fp16 would lose the gradients."""
+def pick_precision(precision: str, device: torch.device) -> str:
+    """ "auto" means bf16 where the hardware multiplies it faster, or fp32.
+
+    Never fp16, in which these gradients vanish. (For training games, where products are
+    small, training.pick_precision is stricter on CPUs.)
+    """
     if precision != "auto":
-        return precision == "bf16"
+        return precision
     if device.type == "cuda":
-        return torch.cuda.get_device_capability(device) >= (8, 0)
-    has = torch.cpu.get_capabilities()
-    return bool(has.get("amx_bf16") or has.get("avx512_bf16"))
+        fast = torch.cuda.get_device_capability(device) >= (8, 0)
+    else:
+        has = torch.cpu.get_capabilities() if device.type == "cpu" else {}
+        fast = has.get("amx_bf16") or has.get("avx512_bf16")
+    return "bf16" if fast else "fp32"
 
 
 # ------------------------------------------------------------------ the descent
@@ -201,8 +209,10 @@ def stylise(
     descent leaves the numbers.
     """
     config, began = config or StyleConfig(), time.perf_counter()
-    device = _device(config.device)
-    net = (net or features()).to(device)
+    device = pick_device(config.device)
+    net = net or features()
+    if device.type != "cpu":  # a copy: the caller goes on with his own
+        net = copy.deepcopy(net).to(device)
     content = picture(content, "the content").to(device)
     styles = [(picture(p, "a style").to(device), w) for p, w in _pairs(styles)]
     content, styles = _coloured(content, styles, config.keep_colours)
@@ -372,7 +382,8 @@ def _coloured(content: Tensor, styles: list, keep: bool) -> tuple[Tensor, list]:
     return torch.stack(recoloured).sum(0), styles
 
 
-def _device(device: str) -> torch.device:
+def pick_device(device: str = "auto") -> torch.device:
+    """The device for "auto", "cpu", "cuda", "cuda:1" or "mps"."""
     if device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
