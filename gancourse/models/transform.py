@@ -1,9 +1,9 @@
 """Nets that paint in one pass: a style in the weights, or any style by its statistics.
 
-`StyleNet` is Johnson, Alahi & Fei-Fei's (2016) net with instance normalisation
-(Ulyanov, Vedaldi & Lempitsky 2016) and upsampling followed by a convolution instead of transposed
-convolutions, which leave a checkerboard (Odena, Dumoulin & Olah 2016). `adain` and
-`AdaINDecoder` are Huang & Belongie's (2017): the encoder is VGG up to conv4_1.
+`StyleNet` is the net of Johnson, Alahi & Fei-Fei (2016), with instance normalisation
+(Ulyanov, Vedaldi & Lempitsky 2016), and with upsampling and a convolution in place of
+transposed convolutions, which leave a checkerboard (Odena, Dumoulin & Olah 2016).
+`adain` and `AdaINDecoder` are Huang & Belongie's (2017): VGG to conv4_1 encodes.
 """
 
 from itertools import pairwise
