@@ -258,10 +258,12 @@ def _narrowest(content: Tensor, styles: list[tuple[Tensor, float]]) -> float:
 
 
 def _begin(content: Tensor, config: StyleConfig) -> Tensor:
+    """A copy of `content`, or noise in its colours."""
     if config.start == "content":
         return content.clone()
     rng = torch.Generator().manual_seed(config.seed)
-    return 0.3 * torch.randn(content.shape, generator=rng).to(content.device)
+    noise = torch.randn(content.shape, generator=rng).to(content.device)
+    return match_colours(noise, content)
 
 
 def _enlarge(image: Tensor, content: Tensor) -> Tensor:
