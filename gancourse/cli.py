@@ -1,4 +1,4 @@
-"""The `gancourse` command: start, doctor, run, train, sample, bands, release.
+"""The `gancourse` command: start, doctor, run, train, sample, style, bands, release.
 
 Exit status: 0 success; 1 a run, a metric or a save failed; 2 wrong usage or input, said
 in one sentence on stderr; 130 interrupted. What a command needs is imported by it.
@@ -176,6 +176,29 @@ def sample(args) -> int:
     return 0
 
 
+def style(args) -> int:
+    """Paint a photograph of yours in the manner of a painting, offline."""
+    from tqdm.auto import tqdm
+
+    from gancourse import data, images, style
+
+    images.check_ending(args.out)
+    content, painting = (
+        images.read_image(file, least=style.LEAST)
+        for file in (args.content, args.style)
+    )
+    levels = 2 if args.size < 640 else 3  # strokes as broad on a large picture
+    config = style.StyleConfig(size=args.size, steps=args.steps, levels=levels)
+    with tqdm(total=config.steps, desc="painting", unit="step") as bar:
+        for log in style.stylise(content, painting, config):
+            bar.set_postfix(style=f"{log.style:.3f}", content=f"{log.content:.3f}")
+            bar.update(log.step - bar.n)
+    images.write_image(data.to_uint8(log.image)[0], args.out)
+    height, width = log.image.shape[2:]
+    print(f"Painted {args.out} ({width} x {height} pixels).")
+    return 0
+
+
 # ------------------------------------------------------------------ arguments
 
 
@@ -308,6 +331,16 @@ def parser() -> Parser:
     add("--seed", type=whole(0), default=0, help="seed of the latents (0)")
     words = ".png for a grid, .npz for the array `images`, .safetensors for the weights"
     add("--out", type=picture_file, required=True, metavar="FILE", help=words)
+
+    add = command(style)
+    add("content", type=Path, metavar="CONTENT", help="the photograph, a picture file")
+    add("style", type=Path, metavar="STYLE", help="the painting, a picture file")
+    words = "where the result goes: .png, .jpg or .webp"
+    add("--out", type=Path, required=True, metavar="FILE", help=words)
+    methods = one_of("method", "gatys")
+    add("--method", type=methods, default="gatys", help="gatys: pixels are optimised")
+    add("--size", type=whole(32), default=320, help="longer side in pixels (320)")
+    add("--steps", type=whole(1), default=150, help="steps in all (150)")
     return top
 
 

@@ -8,6 +8,7 @@ every resume, and whatever else drew random numbers meanwhile.
 import gzip
 import hashlib
 import math
+from collections import Counter
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -18,6 +19,7 @@ import torch
 from torch import Tensor
 
 from gancourse.errors import GancourseError
+from gancourse.images import read_image
 
 ASSETS = Path(__file__).parent / "assets"
 _REINSTALL = (
@@ -134,26 +136,6 @@ def picture(name: str, size: int | None = None) -> Tensor:
     return read_image(asset(f"{folder}/{name}.jpg"), size)
 
 
-def read_image(path: str | Path, size: int | None = None) -> Tensor:
-    """A picture file as uint8 (3, H, W), upright, its longer side scaled to `size`."""
-    from PIL import Image, ImageOps
-
-    try:
-        with Image.open(path) as file:
-            image = ImageOps.exif_transpose(file).convert("RGB")
-    except Exception as error:  # decoders raise whatever the bytes make them do
-        raise GancourseError(
-            f"'{Path(path).name}' could not be read as a picture "
-            f"({type(error).__name__})."
-            " Nothing was changed. Save it as PNG or JPEG and try again."
-        ) from None
-    if size is not None:
-        scale = size / max(image.size)
-        shape = [max(1, round(side * scale)) for side in image.size]
-        image = image.resize(shape, Image.Resampling.LANCZOS)
-    return torch.from_numpy(np.asarray(image).copy()).permute(2, 0, 1)
-
-
 def photo_patches(size: int = 64, step: int | None = None) -> Tensor:
     """Square patches of the embedded photographs, uint8 (N, 3, size, size)."""
     step = step or size // 2
@@ -180,10 +162,14 @@ def image_folder(folder: str | Path, size: int = 64) -> Tensor:
         )
     files = sorted(f for f in folder.rglob("*") if f.is_file())
     files = [f for f in files if not _hidden(f.relative_to(folder))]
-    images, skipped = [], []
+    images, skipped, notes = [], [], Counter()
     for file in tqdm(files, desc=f"reading {folder.name}", leave=False):
         try:
-            image = read_image(file)
+            image = read_image(
+                file,
+                least=min(size, 32),
+                say=lambda note: notes.update([note.rpartition(": ")[2]]),
+            )
         except GancourseError:
             skipped.append(file.name)
             continue
@@ -200,6 +186,8 @@ def image_folder(folder: str | Path, size: int = 64) -> Tensor:
     if skipped:
         names = ", ".join(skipped[:5])
         print(f"Used {len(images)} of {len(files)} files; skipped: {names}")
+    for note, count in notes.items():
+        print(f"{count} of them: {note}")
     return torch.stack(images)
 
 

@@ -1,6 +1,7 @@
-"""What each player minimises: adversarial losses as pairs, and penalties on D.
+"""What each player minimises: adversarial losses as pairs, penalties on D, and style.
 
-Every loss works on raw logits. With p = sigmoid(s) the two logarithms of the game are
+Every adversarial loss works on raw logits. With p = sigmoid(s) the two logarithms of
+the game are
 
     -log p = softplus(-s)        -log(1 - p) = softplus(s)
 
@@ -146,3 +147,51 @@ def r2(
 ) -> Tensor:
     """gamma / 2 * E |grad D(fake)|^2. Mescheder et al. 2018, eq. 10."""
     return gamma / 2 * squared_gradient_norm(D, fake).mean()
+
+
+# ------------------------------------------------------------------ content, style
+
+
+def gram(features: Tensor) -> Tensor:
+    """Gram matrices (N, C, C) of features (N, C, H, W): F F^T / (C H W), in float32.
+
+    Which channels fire together, averaged over places: where they fire is forgotten.
+    Gatys et al. 2016, eq. 3, divided by the size, so that pictures of any size compare.
+    """
+    c, h, w = features.shape[1:]
+    with torch.autocast(features.device.type, enabled=False):  # 16 bits lose the sums
+        flat = features.float().flatten(2)
+        return flat @ flat.mT / (c * h * w)
+
+
+def relative_error(x: Tensor, target: Tensor) -> Tensor:
+    """|x - target|^2 / |target|^2 for each sample of (N, ...), then the mean over N.
+
+    0 when equal, 1 when x is all zeros, whatever the layer, the net and the picture.
+    """
+    x, target = x.float().flatten(1), target.float().flatten(1)
+    size = target.square().sum(1).clamp_min(1e-12)
+    return ((x - target).square().sum(1) / size).mean()
+
+
+def content_loss(features: dict[str, Tensor], target: dict[str, Tensor]) -> Tensor:
+    """Mean over the layers of the relative error of features. Gatys et al. 2016, eq. 1,
+    each layer divided by its own size."""
+    errors = [relative_error(features[name], target[name]) for name in target]
+    return torch.stack(errors).mean()
+
+
+def style_loss(features: dict[str, Tensor], grams: dict[str, Tensor]) -> Tensor:
+    """Mean over the layers of the relative error of Gram matrices. Gatys et al. 2016,
+    eq. 5: the weight of a layer is 1 / |its target|^2, so all layers count alike."""
+    errors = [relative_error(gram(features[name]), grams[name]) for name in grams]
+    return torch.stack(errors).mean()
+
+
+def total_variation(images: Tensor) -> Tensor:
+    """Mean absolute step between neighbouring pixels of images (N, C, H, W).
+
+    Down plus across, each a mean: 0 for a flat picture. Rudin, Osher & Fatemi 1992.
+    """
+    down, across = images.diff(dim=-2), images.diff(dim=-1)
+    return down.abs().mean() + across.abs().mean()

@@ -17,7 +17,8 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 ALLOWED = {
     "errors": (),
     "storage": ("errors",),
-    "data": ("errors",),
+    "images": ("errors", "storage"),
+    "data": ("errors", "images"),
     "losses": ("errors",),
     "figures": ("errors",),
     "models": ("errors", "models"),
@@ -27,6 +28,7 @@ ALLOWED = {
     "checkpoints": ("errors", "storage", "snapshot", "training"),
     "evaluation": ("errors", "data", "models"),
     "health": ("errors", "data", "models", "evaluation", "figures"),
+    "style": ("errors", "data", "losses", "models"),
 }
 BELOW = tuple(ALLOWED)
 ALLOWED |= {
@@ -207,7 +209,7 @@ def statements(node: ast.AST) -> int:
 
 # A formatter spreads one call over several lines, so statements are what counts. Not
 # the loop's: its reader should see the whole game at once. Nor the list of options.
-STATEMENTS = {"training.py:train": 50, "cli.py:parser": 60}
+STATEMENTS = {"training.py:train": 50, "cli.py:parser": 70}
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(PACKAGE)))

@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gancourse import GancourseError, cli, course, workcopy
+from gancourse import GancourseError, cli, course, data, workcopy
 
 COMMAND = [sys.executable, "-m", "gancourse"]
 TRAIN = ["train", "mlp", "--batch-size", "8", "--device", "cpu", "--precision", "fp32"]
@@ -49,7 +49,9 @@ def assert_one_sentence(text: str) -> None:
     assert len(lines) == 1, text
     assert len(lines[0]) <= 400
     assert not re.search(r"Traceback|Error:|weights_only|miniz|site-packages", text)
-    verbs = "Run|Choose|Use|Name|Give|Train|Leave|Install|Free|Clone|Commit|Set|Resize"
+    verbs = (
+        "Run|Choose|Use|Name|Give|Train|Leave|Install|Free|Clone|Commit|Set|Resize|Save"
+    )
     assert re.search(rf"(^|[.;:] |, or ){'('}{verbs}{')'} ", lines[0]), lines[0]
 
 
@@ -88,6 +90,20 @@ WRONG = {
     "folder that can not be": (["train", "mlp", "--save", "file/run"], "file"),
     "results into a file": (["run", "01", "--out", "file"], "file"),
     "working copy in a file": (["start", "--dir", "file"], "file"),
+    "photograph that is not there": (
+        ["style", "no.jpg", "file", "--out", "a.png"],
+        "no.jpg",
+    ),
+    "text for a photograph": (["style", "file", "file", "--out", "a.png"], "text"),
+    "painting of another kind": (["style", "file", "file", "--out", "a.gif"], "a.gif"),
+    "unknown method": (
+        ["style", "file", "file", "--out", "a.png", "--method", "magic"],
+        "there are gatys",
+    ),
+    "painting of ten pixels": (
+        ["style", "file", "file", "--out", "a.png", "--size", "10"],
+        "--size",
+    ),
 }
 
 
@@ -118,7 +134,8 @@ def test_mistake_in_a_shell_gives_exit_2_and_no_traceback(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "command", ["start", "doctor", "run", "train", "sample", "bands", "release"]
+    "command",
+    ["start", "doctor", "run", "train", "sample", "style", "bands", "release"],
 )
 def test_every_command_has_help(command, capsys):
     with pytest.raises(SystemExit) as stop:
@@ -293,6 +310,21 @@ def test_labels_are_refused_where_there_are_none(trained, tmp_path, capsys):
 
 
 # ------------------------------------------------------------------ stopped, disk full
+
+
+@pytest.mark.parametrize("ending", ["png", "jpg"])
+def test_a_photograph_is_painted_in_the_manner_of_a_painting(ending, tmp_path, capfd):
+    photo = data.asset("photos/sunset.jpg")
+    painting = tmp_path / "my painting ü.png"
+    Image.open(data.asset("paintings/hokusai-great-wave.jpg")).save(painting)
+    out = tmp_path / "new folder" / f"painted.{ending}"
+    command = ["style", photo, painting, "--out", out, "--size", "64", "--steps", "3"]
+    assert cli.main([str(part) for part in command]) == 0
+    assert "(64 x 43 pixels)" in capfd.readouterr().out
+    painted = np.asarray(Image.open(out).convert("RGB")).astype(int)
+    before = data.read_image(photo, 64).permute(1, 2, 0).numpy().astype(int)
+    assert painted.shape == before.shape == (43, 64, 3)
+    assert np.abs(painted - before).mean() > 5
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

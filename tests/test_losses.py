@@ -268,3 +268,78 @@ def test_interpolate_refuses_unequal_shapes(assert_clear):
     with pytest.raises(losses.GancourseError) as caught:
         losses.interpolate(torch.zeros(3, 2), torch.zeros(4, 2), None)
     assert_clear(caught.value, "(3, 2)", "(4, 2)")
+
+
+# ------------------------------------------------------------------ content, style
+
+# Two channels at two places: F = [[1, 2], [3, 0]], so F F^T = [[5, 3], [3, 9]], and
+# C H W = 4.
+FEATURES = torch.tensor([[1.0, 2.0], [3.0, 0.0]]).view(1, 2, 1, 2)
+
+
+def test_gram_counts_channels_that_fire_together_and_divides_by_the_size():
+    expected = torch.tensor([[1.25, 0.75], [0.75, 2.25]])
+    torch.testing.assert_close(losses.gram(FEATURES), expected[None])
+
+
+def test_gram_of_a_batch_is_one_matrix_a_picture():
+    """K31: samples mixed up give one matrix, or a wrong mean of two."""
+    both = torch.cat([FEATURES, 2 * FEATURES])
+    grams = losses.gram(both)
+    assert grams.shape == (2, 2, 2)
+    torch.testing.assert_close(grams[1], 4 * grams[0])
+
+
+def test_gram_forgets_where_and_how_often_but_not_together_with_what():
+    """Shuffled places and a 2x2 tiling change nothing (without C H W: 4 times)."""
+    torch.manual_seed(0)
+    x = torch.randn(1, 5, 4, 6)
+    shuffled = x.flatten(2)[..., torch.randperm(24)].view_as(x)
+    torch.testing.assert_close(losses.gram(shuffled), losses.gram(x))
+    torch.testing.assert_close(losses.gram(x.tile(1, 1, 2, 2)), losses.gram(x))
+    each = torch.stack([c[torch.randperm(24)] for c in x.flatten(2)[0]])
+    assert losses.relative_error(losses.gram(each.view_as(x)), losses.gram(x)) > 0.1
+
+
+def test_gram_stays_exact_under_autocast():
+    torch.manual_seed(0)
+    x = 100 * torch.rand(1, 8, 16, 16) + 300
+    with torch.autocast("cpu", torch.bfloat16):
+        found = losses.gram(x)
+    assert found.dtype == torch.float32
+    torch.testing.assert_close(found, losses.gram(x), rtol=1e-5, atol=0)
+
+
+def test_relative_error_is_a_share_of_the_target_for_each_sample():
+    # |(3,4) - (0,4)|² / |(0,4)|² = 9/16; |(1,1) - (2,0)|² / |(2,0)|² = 2/4
+    x, target = torch.tensor([[3.0, 4.0], [1.0, 1.0]]), torch.tensor([[0.0, 4], [2, 0]])
+    expected = (9 / 16 + 2 / 4) / 2
+    assert losses.relative_error(x, target).item() == pytest.approx(expected)
+    assert losses.relative_error(0 * target, target).item() == pytest.approx(1.0)
+    assert losses.relative_error(x, torch.zeros(2, 2)).isfinite()
+
+
+def test_content_and_style_are_means_over_layers_that_are_told_apart():
+    # content, layer a: (2-1)²/1 = 1; layer b: (1-2)²/4 = 1/4: mean 5/8.
+    one = torch.ones(1, 1, 1, 1)
+    found, target = {"a": 2 * one, "b": one}, {"a": one, "b": 2 * one}
+    assert losses.content_loss(found, target).item() == pytest.approx(5 / 8)
+    # style: Grams 4 and 1 against 1 and 4: (3/1)² = 9 and (3/4)² = 9/16.
+    grams = {name: losses.gram(x) for name, x in target.items()}
+    style = losses.style_loss(found, grams).item()
+    assert style == pytest.approx((9 + 9 / 16) / 2)
+
+
+def test_style_is_blind_to_places_and_content_is_not():
+    torch.manual_seed(0)
+    x = torch.rand(1, 4, 8, 8)
+    rolled = {"a": x.roll(3, -1)}
+    assert losses.style_loss(rolled, {"a": losses.gram(x)}) < 1e-9
+    assert losses.content_loss(rolled, {"a": x}) > 0.1
+
+
+def test_total_variation_is_the_mean_step_down_plus_across():
+    # down: |4-0|, |1-1|: mean 2; across: |1-0|, |1-4|: mean 2
+    image = torch.tensor([[0.0, 1.0], [4.0, 1.0]]).view(1, 1, 2, 2)
+    assert losses.total_variation(image).item() == pytest.approx(4.0)
+    assert losses.total_variation(torch.ones(1, 3, 5, 5)) == 0
