@@ -18,6 +18,7 @@ ALLOWED = {
     "errors": (),
     "storage": ("errors",),
     "data": ("errors",),
+    "pairs": ("errors", "data"),
     "losses": ("errors",),
     "figures": ("errors",),
     "models": ("errors", "models"),
