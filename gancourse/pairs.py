@@ -141,7 +141,7 @@ def add_noise(images: Tensor, rng: torch.Generator, std: float = 0.2) -> Tensor:
 
 
 def darken(
-    images: Tensor, rng: torch.Generator, light: float = 0.06, photons: float = 2000.0
+    images: Tensor, rng: torch.Generator, light: float = 0.06, photons: float = 500.0
 ) -> Tensor:
     """The picture taken with `light` times the light: darker, and noisier by physics.
 

@@ -131,8 +131,8 @@ def test_darkening_scales_the_light_and_not_the_pixel_value():
     linear = dark**2.2
     assert linear.mean().item() == pytest.approx(0.06, rel=0.01)
     # Shot noise: variance mean / photons, so the standard deviation of the light is
-    # sqrt(0.06 / 2000).
-    assert linear.std().item() == pytest.approx(math.sqrt(0.06 / 2000), rel=0.05)
+    # sqrt(0.06 / 500).
+    assert linear.std().item() == pytest.approx(math.sqrt(0.06 / 500), rel=0.05)
     assert pairs.darken(-white, rng()).max() == -1  # no light, no photons, no noise
 
 
