@@ -32,7 +32,7 @@ def restorer(task: str) -> Restorer:
         raise GancourseError(
             f"The gallery has no task '{task}'. Choose one of: {', '.join(FOLDS)}."
         )
-    return Restorer(scale=1, fold=FOLDS[task], features=24, blocks=5)
+    return Restorer(scale=1, fold=FOLDS[task], features=24, blocks=5, tail=8)
 
 
 def gallery(task: str, kind: str) -> Restorer:
