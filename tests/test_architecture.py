@@ -29,6 +29,10 @@ ALLOWED = {
     "checkpoints": ("errors", "storage", "snapshot", "training"),
     "evaluation": ("errors", "data", "models"),
     "perception": ("errors", "data", "models", "evaluation", "pairs"),
+    "restorers": (
+        "errors", "data", "pairs", "losses", "models", "games", "enhancement",
+        "training",
+    ),
     "health": ("errors", "data", "models", "evaluation", "figures"),
 }
 BELOW = tuple(ALLOWED)
