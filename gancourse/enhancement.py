@@ -3,8 +3,11 @@
 One game for every degradation (pairs.py): what is damaged changes, nothing else does.
 """
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import l1_loss
 
 from gancourse.errors import GancourseError
 from gancourse.games import logits
@@ -14,10 +17,10 @@ from gancourse.losses import GANLoss, nonsaturating
 class Enhancement:
     """Restore pairs (damaged, original): pixel * L1 + adversarial * the critic's word.
 
-    SRGAN (Ledig et al. 2017, eq. 3) with L1 in the place of its content loss. The
+    SRGAN (Ledig et al. 2017, eq. 3) with L1 in the place of its content loss; another
+    `distance(restored, original)` may be given, e.g. torch's mse_loss for L2. The
     generator's only input is the damaged picture: no noise is drawn, so one input has
-    one output. Without a critic (D=None) this is regression, a game of one player. A
-    critic of 6 channels sees the damaged picture beside the restored one.
+    one output. Without a critic (D=None) this is regression, a game of one player.
     """
 
     def __init__(
@@ -27,6 +30,7 @@ class Enhancement:
         pixel: float = 1.0,
         adversarial: float = 0.01,
         loss: GANLoss = nonsaturating,
+        distance: Callable[[Tensor, Tensor], Tensor] = l1_loss,
     ):
         if D is None and not pixel:
             raise GancourseError(
@@ -34,7 +38,8 @@ class Enhancement:
                 "from. Give D, or a weight pixel above 0."
             )
         self.G, self.D = G, D
-        self.pixel, self.adversarial, self.loss = pixel, adversarial, loss
+        self.pixel, self.adversarial = pixel, adversarial
+        self.loss, self.distance = loss, distance
 
     @property
     def generators(self) -> dict[str, nn.Module]:
@@ -57,7 +62,7 @@ class Enhancement:
         """Be close to the original, and pass for one."""
         damaged, original = batch
         restored = self.G(damaged)
-        pixel = (restored.float() - original).abs().mean()
+        pixel = self.distance(restored.float(), original)
         parts = {"pixel": pixel.detach()}
         if self.D is None:
             return self.pixel * pixel, parts

@@ -132,6 +132,14 @@ def test_a_relativistic_critic_is_shown_the_originals():
     assert g_loss.item() == pytest.approx(expected, rel=1e-5)
 
 
+def test_another_distance_takes_the_place_of_l1():
+    game = Enhancement(Add(0.1), pixel=2.0, distance=nn.functional.mse_loss)
+    g_loss, parts = game.generator_loss((DAMAGED, ORIGINAL), None)
+    expected = (0.35**2 + 1.1**2) / 2
+    assert parts["pixel"].item() == pytest.approx(expected, rel=1e-5)
+    assert g_loss.item() == pytest.approx(2 * expected, rel=1e-5)
+
+
 def test_each_player_s_move_reaches_its_own_weights():
     game = Enhancement(Add(0.1), Mean())
     game.discriminator_loss((DAMAGED, ORIGINAL), None)[0].backward()

@@ -106,7 +106,7 @@ def test_super_resolution_beats_bicubic_on_photographs_not_trained_on(stored):
 
 
 def test_the_critic_buys_naturalness_with_decibels(stored):
-    assert stored["x4_kid_l1_minus_gan"] > 0
+    assert stored["x4_kid_share_of_l1"] < 0.9
     assert stored["x4_psnr_l1_minus_gan"] > 0
 
 
@@ -116,7 +116,7 @@ def test_noise_and_darkness_are_repaired_by_a_clear_margin(stored, task):
 
 
 def test_colours_are_better_than_none(stored):
-    assert stored["chroma_share_of_grey"] < 1
+    assert stored["chroma_share_of_grey"] < 0.95
 
 
 def test_no_net_goes_below_the_bound_of_the_checkerboards(stored):
