@@ -82,8 +82,9 @@ def start_from_mean_colour(G: Restorer, originals: Tensor) -> Restorer:
 
 def regress(task: str, both: tuple[Tensor, Tensor], steps: int, seed: int = 0):
     """A net after `steps` on the pixels alone, averaged over its last steps."""
-    torch.manual_seed(seed)
-    G = restorer(task)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        G = restorer(task)
     if task == "colour":
         start_from_mean_colour(G, both[1])
     config = TrainConfig(
@@ -95,11 +96,13 @@ def regress(task: str, both: tuple[Tensor, Tensor], steps: int, seed: int = 0):
 
 def refine(G: Restorer, task: str, kind: str, both, steps: int, seed: int = 0):
     """A copy of G after `steps` against a critic, averaged over its last steps."""
-    torch.manual_seed(seed)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        D = PatchCritic(3, 24, layers=2)
     pixel, adversarial = KINDS[kind]
     game = Enhancement(
         deepcopy(G).requires_grad_(True),
-        PatchCritic(3, 24, layers=2),
+        D,
         pixel=pixel,
         adversarial=adversarial,
         distance=DISTANCES[task],
