@@ -27,6 +27,7 @@ KINDS = {"pixels": (1.0, 0.0), "critic": (0.0, 0.03), "both": (1.0, 0.03)}
 # early: ten photographs are soon known by heart.
 SIZES = {"noise": 64, "dark": 32, "colour": 64}  # pixels a side of a training patch
 STEPS = {"noise": 800, "dark": 800, "colour": 200}
+GAN_STEPS = {"noise": 250, "dark": 800, "colour": 250}
 DISTANCES = {"noise": l1_loss, "dark": l1_loss, "colour": mse_loss}
 
 
@@ -123,7 +124,7 @@ def _played(game: Enhancement, config: TrainConfig, both) -> Restorer:
     return averaged(state)["G"].cpu()
 
 
-def _main(gan_steps: int = 250) -> None:
+def _main() -> None:
     """Train the nine nets and write them, in half precision, with their checksum."""
     import hashlib
 
@@ -134,7 +135,7 @@ def _main(gan_steps: int = 250) -> None:
         both = training_pairs(task)
         nets = {"pixels": regress(task, both, STEPS[task])}
         for kind in ("critic", "both"):
-            nets[kind] = refine(nets["pixels"], task, kind, both, gan_steps)
+            nets[kind] = refine(nets["pixels"], task, kind, both, GAN_STEPS[task])
         for kind, G in nets.items():
             for name, value in G.state_dict().items():
                 weights[f"{task}/{kind}/{name}"] = value.half().contiguous()
