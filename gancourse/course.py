@@ -30,6 +30,9 @@ IDENTITIES = {
     ("01", "w1_error"): 1e-9,
     ("04", "hand_difference"): 1e-6,
     ("04", "resume_difference"): 0.0,
+    ("11", "checkerboard_difference"): 0.0,
+    ("11", "filter_error"): 1e-4,
+    ("11", "hand_difference"): 1e-6,
 }
 # What the course promises in the profiles cpu and gpu: measured bands are cut here.
 LIMITS = {
@@ -41,6 +44,12 @@ LIMITS = {
     ("04", "histogram_tv"): (0, 0.15),
     ("05", "judge_accuracy"): (0.985, 1),
     ("05", "memoriser_ratio"): (0, 0.5),
+    ("11", "x4_psnr_gain"): (0.3, 10),
+    ("11", "x4_kid_share_of_l1"): (-1, 0.9),
+    ("11", "noise_psnr_gain"): (3, 20),
+    ("11", "dark_psnr_gain"): (3, 30),
+    ("11", "chroma_share_of_grey"): (0, 0.95),
+    ("11", "checkerboard_mse"): (0.25, 0.26),
 }
 
 # ------------------------------------------------------------------ profiles

@@ -1,0 +1,81 @@
+"""The embedded gallery: it loads, it restores, it can be made again."""
+
+import pytest
+import torch
+
+from gancourse import data, pairs, perception, restorers
+from gancourse.errors import GancourseError
+
+
+@pytest.mark.parametrize("kind", restorers.KINDS)
+@pytest.mark.parametrize("task", restorers.FOLDS)
+def test_every_net_of_the_gallery_gives_pictures_of_the_input_s_size(task, kind):
+    G = restorers.gallery(task, kind)
+    assert not G.training and not any(p.requires_grad for p in G.parameters())
+    x = torch.rand(2, 3, 24, 40, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    out = G.restore(x)
+    assert out.shape == x.shape and out.abs().max() <= 1
+    assert not torch.equal(out, x)
+
+
+@pytest.mark.parametrize("kind", ["pixels", "both"])
+@pytest.mark.parametrize("task", ["noise", "dark"])
+def test_held_out_photographs_are_restored_by_a_clear_margin(task, kind):
+    damaged, originals = (
+        data.to_unit(part[::8]) for part in pairs.pairs(task, "held-out", 64)
+    )
+    restored = restorers.gallery(task, kind).restore(damaged)
+    for measure, margin in ((perception.psnr, 3.0), (perception.ssim, 0.1)):
+        before, after = measure(damaged, originals), measure(restored, originals)
+        assert after > before + margin, measure.__name__
+
+
+def test_colours_of_held_out_photographs_are_nearer_than_none():
+    damaged, originals = (
+        data.to_unit(part) for part in pairs.pairs("colour", "held-out", 64)
+    )
+    restored = restorers.gallery("colour", "pixels").restore(damaged)
+    grey = perception.chroma_error(damaged, originals)
+    assert perception.chroma_error(restored, originals) < grey
+
+
+def test_the_file_is_small():
+    assert data.asset(restorers.FILE).stat().st_size <= 2_000_000
+
+
+def test_unknown_names_are_answered_with_the_known_ones(assert_clear):
+    with pytest.raises(GancourseError) as caught:
+        restorers.gallery("blur", "pixels")
+    assert_clear(caught.value, "blur", "noise")
+    with pytest.raises(GancourseError) as caught:
+        restorers.gallery("noise", "L2")
+    assert_clear(caught.value, "L2", "critic")
+
+
+def test_the_recipe_moves_a_net_from_where_it_was():
+    both = tuple(part[:32] for part in pairs.pairs("dark", "held-out", 64))
+    G = restorers.regress("dark", both, steps=2)
+    before = {name: value.clone() for name, value in G.state_dict().items()}
+    refined = restorers.refine(G, "dark", "both", both, steps=2)
+    assert all(torch.equal(before[name], v) for name, v in G.state_dict().items())
+    after = refined.state_dict()
+    assert any(not torch.equal(before[name], after[name]) for name in before)
+
+
+def test_training_pairs_are_each_there_twice_once_mirrored():
+    damaged, originals = restorers.training_pairs("noise")
+    half = len(originals) // 2
+    assert len(damaged) == len(originals) == 2 * half
+    assert torch.equal(originals[half:], originals[:half].flip(-1))
+    assert torch.equal(damaged[half:], damaged[:half].flip(-1))
+
+
+def test_colouring_starts_from_the_mean_colour():
+    originals = pairs.patches("train", 64, 64, 128)
+    G = restorers.start_from_mean_colour(restorers.restorer("colour"), originals)
+    before = pairs.rgb_to_yuv(pairs.grey(data.to_unit(originals[:4])))
+    after = pairs.rgb_to_yuv(G(pairs.grey(data.to_unit(originals[:4]))).detach())
+    torch.testing.assert_close(after[:, 0], before[:, 0], rtol=0, atol=1e-5)
+    mean = pairs.rgb_to_yuv(data.to_unit(originals))[:, 1:].mean((0, 2, 3))
+    painted = mean.view(1, 2, 1, 1).expand_as(after[:, 1:])
+    torch.testing.assert_close(after[:, 1:], painted, rtol=0, atol=1e-5)
