@@ -18,6 +18,7 @@ ALLOWED = {
     "errors": (),
     "storage": ("errors",),
     "data": ("errors",),
+    "pairs": ("errors", "data"),
     "losses": ("errors",),
     "figures": ("errors",),
     "models": ("errors", "models"),
@@ -26,6 +27,7 @@ ALLOWED = {
     "snapshot": ("errors", "losses", "training"),
     "checkpoints": ("errors", "storage", "snapshot", "training"),
     "evaluation": ("errors", "data", "models"),
+    "perception": ("errors", "data", "models", "evaluation", "pairs"),
     "health": ("errors", "data", "models", "evaluation", "figures"),
 }
 BELOW = tuple(ALLOWED)
