@@ -4,13 +4,79 @@ Everything is drawn at twice the size and averaged down, in units of the plan's 
 that a larger picture of the same building is the same building with more detail.
 """
 
+from dataclasses import dataclass
+
 import numpy as np
 
-from gancourse import facades as f
+from gancourse import facade_plan as f
 
 _GLASS = np.array([(0.20, 0.25, 0.31), (0.28, 0.34, 0.40), (0.16, 0.18, 0.22)])
 _LAMP = np.array([0.98, 0.80, 0.45])
 _CURTAIN = np.array([0.80, 0.79, 0.75])
+
+
+_WALLS = np.array([
+    (0.87, 0.70, 0.42), (0.93, 0.86, 0.70), (0.80, 0.48, 0.35), (0.90, 0.70, 0.66),
+    (0.60, 0.72, 0.82), (0.64, 0.73, 0.58), (0.70, 0.68, 0.64), (0.62, 0.29, 0.23),
+    (0.92, 0.91, 0.88),
+])  # fmt: skip
+_ROOFS = np.array([(0.62, 0.30, 0.20), (0.33, 0.36, 0.42), (0.42, 0.56, 0.50)])
+_PAINTS = np.array([
+    (0.15, 0.36, 0.26), (0.16, 0.28, 0.45), (0.42, 0.24, 0.14), (0.50, 0.12, 0.12),
+    (0.30, 0.31, 0.33), (0.55, 0.62, 0.66),
+])  # fmt: skip
+_SKIES = np.array([
+    [(0.33, 0.55, 0.85), (0.75, 0.86, 0.95)], [(0.70, 0.73, 0.77), (0.83, 0.84, 0.85)],
+    [(0.42, 0.45, 0.68), (0.97, 0.72, 0.52)],
+])  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Look:
+    """What the label map does not say: materials, light, weather, what is in front."""
+
+    wall: np.ndarray
+    material: str  # "plaster", "brick", "stone"
+    trim: np.ndarray
+    roof: np.ndarray
+    shutter: np.ndarray
+    door: np.ndarray
+    awning: np.ndarray
+    sky: np.ndarray  # (2, 3): at the top, at the horizon
+    sun: int  # -1 from the left, +1 from the right
+    light: float  # strength of shadows: 0 overcast, 1 noon
+    dusk: bool  # lamps are lit behind some windows
+    shadow: float  # slope of a neighbour's shadow; 0: none
+    front: str  # "nothing", "tree", "lamp", "car"
+
+
+def look(rng: np.random.Generator) -> Look:
+    """A look at random. Brick goes with warm walls, lit windows with a red sky."""
+    which, weather = int(rng.integers(len(_WALLS))), int(rng.integers(3))
+    wall = np.clip(_WALLS[which] + rng.normal(0, 0.025, 3), 0, 1)
+    material = "brick" if which in (2, 7) else rng.choice(["plaster", "stone"])
+    trim = [np.array([0.95, 0.94, 0.90]), wall * 0.6 + 0.38, wall * 0.62]
+    paints = _PAINTS[rng.integers(len(_PAINTS), size=3)]
+    return Look(
+        wall=wall,
+        material=str(material),
+        trim=trim[int(rng.choice(3, p=[0.5, 0.3, 0.2]))],
+        roof=_ROOFS[int(rng.integers(len(_ROOFS)))] + rng.normal(0, 0.02, 3),
+        shutter=paints[0],
+        door=paints[1],
+        awning=paints[2] * 0.5 + np.array([0.35, 0.2, 0.12]),
+        sky=_SKIES[weather],
+        sun=int(rng.choice([-1, 1])),
+        light=[0.8, 0.2, 0.55][weather] + float(rng.uniform(0, 0.2)),
+        dusk=weather == 2,
+        shadow=float(rng.choice([0, 0, 1])) * float(rng.uniform(0.4, 1.5)),
+        front=str(
+            rng.choice(["nothing", "tree", "lamp", "car"], p=[0.4, 0.3, 0.1, 0.2])
+        ),
+    )
+
+
+# ------------------------------------------------------------------ the canvas
 
 
 class Canvas:
@@ -53,7 +119,7 @@ def clouds(rng: np.random.Generator, side: int, cells: int) -> np.ndarray:
     return rows[:, low] * (1 - part) + rows[:, low + 1] * part
 
 
-def paint(plan: f.Layout, look: f.Look, rng: np.random.Generator, size: int):
+def paint(plan: f.Layout, look: Look, rng: np.random.Generator, size: int):
     """One picture, uint8 (size, size, 3), of the plan in this look."""
     canvas = Canvas(size)
     _sky(canvas, look, rng)
