@@ -18,7 +18,7 @@ class Segmenter(nn.Module):
     branch at full size keeps edges sharp.
     """
 
-    def __init__(self, labels: int, width: int = 32):
+    def __init__(self, labels: int, width: int = 24):
         super().__init__()
         self.fine = _block(3, width // 2)
         self.wide = nn.Sequential(
