@@ -98,6 +98,69 @@ class GAN:
         return self.loss.generator(real_logits, fake_logits), {}
 
 
+class Pix2Pix:
+    """The conditional game on pairs. Isola, Zhu, Zhou & Efros 2017, equations 1 to 4.
+
+    G* = arg min_G max_D  gan · V(D, G) + l1 · E |y − G(x)|, where a batch is the pair
+    of tensors (x, y), condition and target, and D judges both: D(cat([x, y], 1)).
+    G gets no latents; dropout is its noise. Without a share of the GAN (gan=0) there
+    is no discriminator and this is plain regression; without l1 the pairs reach G
+    through D alone. The paper has gan 1 and l1 100, for pixels in [-1, 1].
+    """
+
+    def __init__(
+        self,
+        G: nn.Module,
+        D: nn.Module | None = None,
+        loss: GANLoss = nonsaturating,
+        gan: float = 1.0,
+        l1: float = 100.0,
+    ):
+        if min(gan, l1) < 0 or gan == l1 == 0 or (gan > 0) != (D is not None):
+            raise GancourseError(
+                f"Pix2Pix got gan={gan}, l1={l1} and {'a' if D else 'no'} D. Give a D "
+                "exactly when gan is above 0, and at least one weight above 0."
+            )
+        self.G, self.D, self.loss, self.gan, self.l1 = G, D, loss, gan, l1
+
+    @property
+    def generators(self) -> dict[str, nn.Module]:
+        return {"G": self.G}
+
+    @property
+    def discriminators(self) -> dict[str, nn.Module]:
+        return {} if self.D is None else {"D": self.D}
+
+    def discriminator_loss(self, batch: tuple[Tensor, Tensor], rng: torch.Generator):
+        """Tell (x, y) from (x, G(x)): the same condition stands in both."""
+        condition, target = batch
+        with torch.no_grad():
+            fake = self.G(condition)
+        real_logits = logits(self.D, torch.cat([condition, target], 1))
+        fake_logits = logits(self.D, torch.cat([condition, fake], 1))
+        parts = {
+            "real_logit": real_logits.detach().mean(),
+            "fake_logit": fake_logits.detach().mean(),
+            "accuracy": _accuracy(real_logits, fake_logits),
+        }
+        return self.loss.discriminator(real_logits, fake_logits), parts
+
+    def generator_loss(self, batch: tuple[Tensor, Tensor], rng: torch.Generator):
+        """gan · (D is to call G(x) real, given x) + l1 · mean |y − G(x)|."""
+        condition, target = batch
+        fake = self.G(condition)
+        distance = (fake.float() - target).abs().mean()
+        g_loss, parts = self.l1 * distance, {"l1": distance.detach()}
+        if self.D is not None:
+            fake_logits = logits(self.D, torch.cat([condition, fake], 1))
+            real_logits = fake_logits
+            if self.loss.relative:
+                real_logits = logits(self.D, torch.cat([condition, target], 1))
+            adversarial = self.loss.generator(real_logits, fake_logits)
+            g_loss, parts["gan"] = g_loss + self.gan * adversarial, adversarial.detach()
+        return g_loss, parts
+
+
 def _accuracy(real_logits: Tensor, fake_logits: Tensor) -> Tensor:
     """Share of samples that D puts on the right side of 0; 1/2 is a coin."""
     right = (real_logits > 0).float().mean() + (fake_logits < 0).float().mean()

@@ -11,6 +11,8 @@ from torch import Tensor, nn
 from gancourse import data, losses, pairs, snapshot
 from gancourse.enhancement import Enhancement
 from gancourse.games import GAN, diff_augment, latents
+from gancourse import data, losses, snapshot
+from gancourse.games import GAN, Pix2Pix, diff_augment, latents
 from gancourse.models.dcgan import DCGANDiscriminator, DCGANGenerator
 from gancourse.models.mlp import (
     MLPDiscriminator,
@@ -20,6 +22,7 @@ from gancourse.models.mlp import (
 )
 from gancourse.models.superres import Restorer
 from gancourse.models.unet import PatchCritic
+from gancourse.models.unet import PatchCritic, UNet
 from gancourse.training import State, StepLog, TrainConfig, train
 
 
@@ -57,6 +60,10 @@ def dcgan(norm: bool = True, **settings) -> GAN:
     return GAN(G, DCGANDiscriminator(width=4, refine=1, norm=norm), **settings)
 
 
+def pix2pix(**settings) -> Pix2Pix:
+    return Pix2Pix(UNet(1, 1, 4, depth=3), PatchCritic(2, 4, layers=1), **settings)
+
+
 @dataclass(frozen=True)
 class Small:
     """How to build a game, what it plays on, and what its settings depart in."""
@@ -64,6 +71,7 @@ class Small:
     build: Callable
     images: bool = False
     real: Callable | None = None  # what it plays on, when neither digits nor the ring
+    pairs: bool = False
     settings: dict = field(default_factory=dict)
 
     def game(self, seed: int = 0):
@@ -83,6 +91,10 @@ class Small:
             real = data.digits("test").images[:100]
         else:
             real = data.ring(std=0.1)
+        real = data.digits("test").images[:100] if self.images else data.ring(std=0.1)
+        if self.pairs:  # a digit, and what it is to become: its negative
+            real = data.digits("test").images[:100, :, 6:22, 6:22]
+            real = (real, 255 - real)
         return data.batches(real, config.batch_size, config.seed)
 
     def state(self, **changes) -> State:
@@ -113,6 +125,10 @@ GAMES = {
     "dcgan": Small(dcgan, images=True),
     "dcgan, R1, augment": Small(
         partial(dcgan, norm=False, penalty=r1, augment=diff_augment), images=True
+    ),
+    "pix2pix": Small(pix2pix, pairs=True),
+    "pix2pix, L1 alone": Small(
+        lambda: Pix2Pix(UNet(1, 1, 4, depth=2), gan=0.0), pairs=True
     ),
     "mlp": Small(lambda: GAN(MLPGenerator(), MLPDiscriminator()), images=True),
     "enhancement": Small(restoration, real=photographs),

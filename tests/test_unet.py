@@ -6,7 +6,7 @@ from torch import nn
 
 from gancourse.errors import GancourseError
 from gancourse.models.dcgan import parameters
-from gancourse.models.unet import MapNorm, PatchCritic, UNet, receptive_field
+from gancourse.models.unet import MapNorm, PatchCritic, PixelNorm, UNet, receptive_field
 
 
 @pytest.fixture(autouse=True)
@@ -62,6 +62,27 @@ def test_a_one_by_one_map_is_not_normalised_and_a_larger_one_is():
     assert torch.equal(norm(x), x)
     y = norm(pictures(3, 2, 4, 4))
     torch.testing.assert_close(y.mean((2, 3)), torch.zeros(3, 2), atol=1e-6, rtol=0)
+
+
+def test_pixel_norm_looks_at_one_place_and_gives_it_mean_square_one():
+    x = torch.tensor([3.0, 4.0]).view(1, 2, 1, 1).expand(1, 2, 2, 2).clone()
+    x[0, :, 1, 1] *= 100  # a glaring spot elsewhere
+    y = PixelNorm(2)(x)
+    expected = torch.tensor([3.0, 4.0]) / 12.5**0.5
+    torch.testing.assert_close(y[0, :, 0, 0], expected, atol=1e-4, rtol=0)
+    torch.testing.assert_close(y[0, :, 1, 1], expected, atol=1e-4, rtol=0)
+
+
+def test_a_spot_changes_the_output_everywhere_only_if_maps_are_normalised():
+    """Without a common statistic a change stays within reach of the convolutions."""
+    x = pictures(1, 1, 64, 64)
+    y = x.clone()
+    y[..., 0, 0] += 50
+    for norm, elsewhere in [(PixelNorm, False), (MapNorm, True)]:
+        torch.manual_seed(0)
+        G = UNet(1, 1, width=4, depth=2, norm=norm).eval()
+        far = (G(x) - G(y))[..., 32:, 32:].abs().max()
+        assert (far > 0) == elsewhere
 
 
 def test_the_bottleneck_tells_pictures_apart():

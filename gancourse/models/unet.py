@@ -25,18 +25,35 @@ class MapNorm(nn.InstanceNorm2d):
         return x if x.shape[-2:] == (1, 1) else super().forward(x)
 
 
-def _down(before: int, after: int, outermost: bool) -> nn.Sequential:
+class PixelNorm(nn.Module):
+    """Scale the features at each place of a map to mean square 1 (Karras et al. 2018).
+
+    No place learns of another, so neither a small map nor a glaring spot disturbs it.
+    """
+
+    def __init__(self, features: int):
+        super().__init__()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * (x.square().mean(1, keepdim=True) + 1e-4).rsqrt()
+
+
+def _down(
+    before: int, after: int, outermost: bool, norm: type[nn.Module]
+) -> nn.Sequential:
     """Halve both sides: (N, before, h, w) to (N, after, h / 2, w / 2)."""
     if outermost:
         return nn.Sequential(nn.Conv2d(before, after, 4, 2, 1))
     conv = nn.Conv2d(before, after, 4, 2, 1, bias=False)
-    return nn.Sequential(nn.LeakyReLU(0.2), conv, MapNorm(after))
+    return nn.Sequential(nn.LeakyReLU(0.2), conv, norm(after))
 
 
-def _up(before: int, after: int, dropout: float) -> nn.Sequential:
+def _up(
+    before: int, after: int, dropout: float, norm: type[nn.Module]
+) -> nn.Sequential:
     """Double both sides: (N, before, h, w) to (N, after, 2 h, 2 w)."""
     conv = nn.ConvTranspose2d(before, after, 4, 2, 1, bias=False)
-    return nn.Sequential(nn.ReLU(), conv, MapNorm(after), nn.Dropout(dropout))
+    return nn.Sequential(nn.ReLU(), conv, norm(after), nn.Dropout(dropout))
 
 
 class UNet(nn.Module):
@@ -46,7 +63,8 @@ class UNet(nn.Module):
     size from the way down (`skips=False` leaves that out). H and W may be anything: the
     input is padded with its border to a multiple of 2^depth and the output cropped.
     The three innermost doublings have dropout, the game's only noise; it is on in
-    training mode and is all that tells the two modes apart.
+    training mode and is all that tells the two modes apart. `norm` builds what follows
+    a convolution: MapNorm as in the paper, or PixelNorm.
     """
 
     def __init__(
@@ -57,12 +75,13 @@ class UNet(nn.Module):
         depth: int = 8,
         dropout: float = 0.5,
         skips: bool = True,
+        norm: type[nn.Module] = MapNorm,
     ):
         super().__init__()
         self.in_channels, self.depth, self.skips = in_channels, depth, skips
         widths = [min(width * 2**level, width * 8) for level in range(depth)]
         self.down = nn.ModuleList(
-            _down(before, after, outermost=level == 0)
+            _down(before, after, outermost=level == 0, norm=norm)
             for level, (before, after) in enumerate(
                 zip([in_channels, *widths], widths, strict=False)
             )
@@ -73,6 +92,7 @@ class UNet(nn.Module):
                 before=widths[level] if level == depth - 1 else joined[level],
                 after=widths[level - 1],
                 dropout=dropout if depth - 3 <= level else 0.0,
+                norm=norm,
             )
             for level in range(depth - 1, 0, -1)
         )
