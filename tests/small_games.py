@@ -8,7 +8,8 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from gancourse import data, losses, snapshot
+from gancourse import data, losses, pairs, snapshot
+from gancourse.enhancement import Enhancement
 from gancourse.games import GAN, diff_augment, latents
 from gancourse.models.dcgan import DCGANDiscriminator, DCGANGenerator
 from gancourse.models.mlp import (
@@ -17,6 +18,8 @@ from gancourse.models.mlp import (
     PointDiscriminator,
     PointGenerator,
 )
+from gancourse.models.superres import Restorer
+from gancourse.models.unet import PatchCritic
 from gancourse.training import State, StepLog, TrainConfig, train
 
 
@@ -60,6 +63,7 @@ class Small:
 
     build: Callable
     images: bool = False
+    real: Callable | None = None  # what it plays on, when neither digits nor the ring
     settings: dict = field(default_factory=dict)
 
     def game(self, seed: int = 0):
@@ -73,11 +77,26 @@ class Small:
         return TrainConfig(**{**usual, **self.settings, **changes})
 
     def batches(self, config: TrainConfig):
-        real = data.digits("test").images[:100] if self.images else data.ring(std=0.1)
+        if self.real is not None:
+            real = self.real()
+        elif self.images:
+            real = data.digits("test").images[:100]
+        else:
+            real = data.ring(std=0.1)
         return data.batches(real, config.batch_size, config.seed)
 
     def state(self, **changes) -> State:
         return State(self.game(), self.config(**changes))
+
+
+def restoration(D: bool = True) -> Enhancement:
+    G = Restorer(scale=2, features=4, blocks=1)
+    return Enhancement(G, PatchCritic(3, 4, 1, norm=False) if D else None)
+
+
+def photographs() -> tuple[Tensor, Tensor]:
+    """Forty pairs of patches, 8 × 8 and 16 × 16."""
+    return tuple(part[::8][:40] for part in pairs.pairs("x2", "held-out", 16, 48))
 
 
 r1, gp = partial(losses.r1, gamma=0.5), losses.gradient_penalty
@@ -96,6 +115,8 @@ GAMES = {
         partial(dcgan, norm=False, penalty=r1, augment=diff_augment), images=True
     ),
     "mlp": Small(lambda: GAN(MLPGenerator(), MLPDiscriminator()), images=True),
+    "enhancement": Small(restoration, real=photographs),
+    "enhancement, no critic": Small(partial(restoration, D=False), real=photographs),
 }
 LIGHT = [name for name in GAMES if name != "mlp"]  # 31 MB a checkpoint
 

@@ -23,6 +23,7 @@ ALLOWED = {
     "figures": ("errors",),
     "models": ("errors", "models"),
     "games": ("errors", "losses", "models"),
+    "enhancement": ("errors", "losses", "models", "games"),
     "training": ("errors", "games", "losses"),
     "snapshot": ("errors", "losses", "training"),
     "checkpoints": ("errors", "storage", "snapshot", "training"),
