@@ -101,7 +101,7 @@ class CycleGAN:
 
     @property
     def discriminators(self) -> dict[str, nn.Module]:
-        """The critics, and their pools: whatever is listed here is saved and resumed."""
+        """The critics and their pools, so that checkpoints hold what they remember."""
         players = {"D_A": self.D_A, "D_B": self.D_B}
         pools = {"pool_A": self.pool_A, "pool_B": self.pool_B}
         return players | {k: pool for k, pool in pools.items() if pool is not None}

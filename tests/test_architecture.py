@@ -23,6 +23,8 @@ ALLOWED = {
     "figures": ("errors",),
     "models": ("errors", "models"),
     "games": ("errors", "losses", "models"),
+    "cycle": ("errors", "data", "losses", "models", "games"),
+    "domains": ("errors",),
     "enhancement": ("errors", "losses", "models", "games"),
     "training": ("errors", "games", "losses"),
     "snapshot": ("errors", "losses", "training"),

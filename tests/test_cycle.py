@@ -96,11 +96,10 @@ def test_each_side_s_gradient_reaches_its_own_players():
     d_loss.backward()
     assert game.G.shift.grad is None and game.F.shift.grad is None
     assert game.D_A.slope.grad is not None and game.D_B.slope.grad is not None
-    g_loss, _ = hand(gan=0.0).generator_loss((A, B), rng())
     game = hand(gan=0.0)
     g_loss, _ = game.generator_loss((A, B), rng())
     g_loss.backward()
-    # each translator stands in both cycles: 10 (1 + 1); identity pushes G by +5, F by -5
+    # each translator stands in both cycles, 10 (1 + 1); identity: G by +5, F by -5
     assert game.G.shift.grad.item() == pytest.approx(25)
     assert game.F.shift.grad.item() == pytest.approx(15)
 

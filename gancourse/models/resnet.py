@@ -89,7 +89,7 @@ class ResNetGenerator(nn.Module):
         if min(height, width) < 8:
             raise GancourseError(
                 f"A picture of {height} x {width} pixels is too small to translate; "
-                "both sides must have at least 8. Nothing was changed. Use a larger one."
+                "both sides must have at least 8. Nothing was changed. Use another."
             )
         more = [-side % self.multiple for side in (width, height)]
         if any(more):
