@@ -14,7 +14,7 @@ COLOURS = ("red", "yellow", "green", "cyan", "blue", "magenta")
 PALETTE = torch.tensor(
     [[1, 0, 0], [1, 1, 0], [0, 1, 0], [0, 1, 1], [0, 0, 1], [1, 0, 1]]
 ).float() * 0.75 + 0.25  # fmt: skip
-SLATE, GRAIN, SHADE = 0.16, 0.05, 0.5
+SLATE, GRAIN, SHADE = 0.16, 0.05, 0.6
 
 
 def colours(n: int, rng: torch.Generator) -> Tensor:
