@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from gancourse import data, losses, pairs, snapshot
+from gancourse.cycle import CycleGAN, ImagePool
 from gancourse.enhancement import Enhancement
 from gancourse.games import GAN, diff_augment, latents
 from gancourse import data, losses, snapshot
@@ -20,6 +21,7 @@ from gancourse.models.mlp import (
     PointDiscriminator,
     PointGenerator,
 )
+from gancourse.models.resnet import ResNetGenerator
 from gancourse.models.superres import Restorer
 from gancourse.models.unet import PatchCritic
 from gancourse.models.unet import PatchCritic, UNet
@@ -111,6 +113,19 @@ def photographs() -> tuple[Tensor, Tensor]:
     return tuple(part[::8][:40] for part in pairs.pairs("x2", "held-out", 16, 48))
 
 
+def cyclegan(pool: int = 6, **settings) -> CycleGAN:
+    G, F = (ResNetGenerator(1, width=2, blocks=1, downs=1) for _ in "GF")
+    D_A, D_B = (PatchCritic(1, 4, 1) for _ in "AB")
+    pools = tuple(ImagePool(pool, (1, 16, 16)) for _ in "AB")
+    return CycleGAN(G, F, D_A, D_B, pools, **settings)
+
+
+def two_looks() -> tuple[Tensor, Tensor]:
+    """A hundred digits in white on black, a hundred others in black on white."""
+    images = data.digits("test").images[:200, :, 6:22, 6:22]
+    return images[:100], 255 - images[100:]
+
+
 r1, gp = partial(losses.r1, gamma=0.5), losses.gradient_penalty
 GAMES = {
     "points": Small(points),
@@ -131,6 +146,7 @@ GAMES = {
         lambda: Pix2Pix(UNet(1, 1, 4, depth=2), gan=0.0), pairs=True
     ),
     "mlp": Small(lambda: GAN(MLPGenerator(), MLPDiscriminator()), images=True),
+    "cyclegan": Small(cyclegan, real=two_looks),
     "enhancement": Small(restoration, real=photographs),
     "enhancement, no critic": Small(partial(restoration, D=False), real=photographs),
 }

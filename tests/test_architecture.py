@@ -27,6 +27,8 @@ ALLOWED = {
     "facade_paint": ("errors", "facade_plan"),
     "facades": ("errors", "data", "models", "facade_plan", "facade_paint"),
     "games": ("errors", "losses", "models"),
+    "cycle": ("errors", "data", "losses", "models", "games"),
+    "domains": ("errors",),
     "enhancement": ("errors", "losses", "models", "games"),
     "training": ("errors", "games", "losses"),
     "snapshot": ("errors", "losses", "training"),
