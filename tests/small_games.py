@@ -11,8 +11,6 @@ from torch import Tensor, nn
 from gancourse import data, losses, pairs, snapshot
 from gancourse.cycle import CycleGAN, ImagePool
 from gancourse.enhancement import Enhancement
-from gancourse.games import GAN, diff_augment, latents
-from gancourse import data, losses, snapshot
 from gancourse.games import GAN, Pix2Pix, diff_augment, latents
 from gancourse.models.dcgan import DCGANDiscriminator, DCGANGenerator
 from gancourse.models.mlp import (
@@ -23,7 +21,6 @@ from gancourse.models.mlp import (
 )
 from gancourse.models.resnet import ResNetGenerator
 from gancourse.models.superres import Restorer
-from gancourse.models.unet import PatchCritic
 from gancourse.models.unet import PatchCritic, UNet
 from gancourse.training import State, StepLog, TrainConfig, train
 
@@ -73,7 +70,6 @@ class Small:
     build: Callable
     images: bool = False
     real: Callable | None = None  # what it plays on, when neither digits nor the ring
-    pairs: bool = False
     settings: dict = field(default_factory=dict)
 
     def game(self, seed: int = 0):
@@ -93,14 +89,16 @@ class Small:
             real = data.digits("test").images[:100]
         else:
             real = data.ring(std=0.1)
-        real = data.digits("test").images[:100] if self.images else data.ring(std=0.1)
-        if self.pairs:  # a digit, and what it is to become: its negative
-            real = data.digits("test").images[:100, :, 6:22, 6:22]
-            real = (real, 255 - real)
         return data.batches(real, config.batch_size, config.seed)
 
     def state(self, **changes) -> State:
         return State(self.game(), self.config(**changes))
+
+
+def negatives() -> tuple[Tensor, Tensor]:
+    """A hundred digits, and what each is to become: its negative."""
+    images = data.digits("test").images[:100, :, 6:22, 6:22]
+    return images, 255 - images
 
 
 def restoration(D: bool = True) -> Enhancement:
@@ -141,9 +139,9 @@ GAMES = {
     "dcgan, R1, augment": Small(
         partial(dcgan, norm=False, penalty=r1, augment=diff_augment), images=True
     ),
-    "pix2pix": Small(pix2pix, pairs=True),
+    "pix2pix": Small(pix2pix, real=negatives),
     "pix2pix, L1 alone": Small(
-        lambda: Pix2Pix(UNet(1, 1, 4, depth=2), gan=0.0), pairs=True
+        lambda: Pix2Pix(UNet(1, 1, 4, depth=2), gan=0.0), real=negatives
     ),
     "mlp": Small(lambda: GAN(MLPGenerator(), MLPDiscriminator()), images=True),
     "cyclegan": Small(cyclegan, real=two_looks),
