@@ -79,10 +79,10 @@ def test_band_is_the_range_widened_by_half_of_itself_on_either_side():
     assert course.widened([3.0, 1.0, 2.0]) == (0.0, 4.0)
 
 
-def test_band_of_a_constant_metric_forgives_the_last_digits_only():
+def test_band_of_a_constant_metric_forgives_half_a_per_cent():
     low, high = course.widened([0.1192, 0.1192])
     assert low < 0.1192 < high
-    assert high - low == pytest.approx(2e-6 * 0.1192)
+    assert high - low == pytest.approx(0.01 * 0.1192)
 
 
 def measured(**entries) -> str:
