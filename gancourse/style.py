@@ -179,8 +179,7 @@ class Objective:
 def pick_precision(precision: str, device: torch.device) -> str:
     """ "auto" means bf16 where the hardware multiplies it faster, or fp32.
 
-    Never fp16, in which these gradients vanish. (For training games, where products are
-    small, training.pick_precision is stricter on CPUs.)
+    Never fp16, in which these gradients vanish.
     """
     if precision != "auto":
         return precision

@@ -131,9 +131,8 @@ def pick_precision(precision: str, device: torch.device) -> str:
     if device.type == "cuda":
         # is_bf16_supported() says yes to emulation on a T4: ask for the real thing.
         return "bf16" if torch.cuda.get_device_capability(device) >= (8, 0) else "fp16"
-    if device.type == "cpu" and torch.cpu.get_capabilities().get("amx_bf16", False):
-        return "bf16"
-    return "fp32"
+    has = torch.cpu.get_capabilities() if device.type == "cpu" else {}
+    return "bf16" if has.get("amx_bf16") or has.get("avx512_bf16") else "fp32"
 
 
 class State:

@@ -633,3 +633,20 @@ def test_dcgan_builds_for_every_profile():
         real = torch.zeros(4, 1, size, size)
         loss, parts = game.discriminator_loss(real, torch.Generator().manual_seed(0))
         assert loss.isfinite() and set(parts) >= {"real_logit", "fake_logit"}
+
+
+@pytest.mark.parametrize(
+    ("has", "picked"),
+    [
+        ({"amx_bf16": True, "avx512_bf16": True}, "bf16"),
+        ({"avx512_bf16": True}, "bf16"),
+        ({"avx512_f": True, "amx_bf16": False}, "fp32"),
+        ({}, "fp32"),
+    ],
+)
+def test_16_bits_are_taken_where_the_processor_multiplies_them(
+    has, picked, monkeypatch
+):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: has)
+    assert training.pick_precision("auto", torch.device("cpu")) == picked
+    assert training.pick_precision("fp32", torch.device("cpu")) == "fp32"
