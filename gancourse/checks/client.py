@@ -62,8 +62,8 @@ def grade(name: str, answer: object) -> Verdict:
     return _outside(answer, _WORKER.ask(name, payload))
 
 
-def check(name: str, answer: object) -> bool:
-    """Show the verdict on an answer in the notebook; True when it passed.
+def check(name: str, answer: object) -> None:
+    """Show the verdict on an answer in the notebook. (`grade` returns it.)
 
     A wrong answer raises NotRight, whose message is a hint: the symptom at the first
     try, the cause at the second, the way to repair it at the third.
@@ -74,12 +74,12 @@ def check(name: str, answer: object) -> bool:
     if verdict.passed:
         _TRIES.pop(name, None)
         print(f"{name}: {verdict.message}")
-        return True
+        return
     if verdict.status == "not attempted":
         print(f"{name}: not attempted yet.")
         if os.environ.get("NBGRADER_EXECUTION"):
             raise NotRight(f"{name}: not attempted yet.")
-        return False
+        return
     _TRIES[name] = _TRIES.get(name, 0) + 1
     raise NotRight(_words(name, verdict, _TRIES[name]))
 

@@ -26,11 +26,15 @@ def executed(path: Path) -> nbformat.NotebookNode:
 
 
 def outputs(book, kind: str) -> list[str]:
-    """Texts printed, or names of errors, of all code cells."""
-    found = [out for c in book.cells if c.cell_type == "code" for out in c.outputs]
+    """What each code cell printed, where it did, or the names of errors."""
+    cells = [cell.outputs for cell in book.cells if cell.cell_type == "code"]
     if kind == "error":
-        return [out.ename for out in found if out.output_type == "error"]
-    return [out.text for out in found if out.output_type == "stream"]
+        found = [out for outs in cells for out in outs if out.output_type == kind]
+        return [out.ename for out in found]
+    texts = (
+        "".join(out.text for out in outs if out.output_type == kind) for outs in cells
+    )
+    return [text for text in texts if text]
 
 
 def checks(book) -> list:
