@@ -3,7 +3,7 @@
     python .ci/front_page.py           write the pictures and the table of figures
     python .ci/front_page.py --check   only say whether they are up to date
 
-A picture is the figure of the cell tagged `front-page` in notebooks 04, 01 and 02, with
+A picture is the figure of the cell tagged `front-page` in notebooks 04, 12 and 01, with
 the figure's own description. Nothing is run: refresh with `gancourse run NN --write`.
 """
 
@@ -18,7 +18,7 @@ from gancourse import course
 
 ROOT = Path(__file__).resolve().parents[1]
 README = ROOT / "README.md"
-PICTURES = ["04", "01", "02"]  # in the order of the page
+PICTURES = ["04", "12", "01"]  # in the order of the page
 LIMIT = 150_000  # bytes a picture
 
 

@@ -35,6 +35,8 @@ IDENTITIES = {
     ("03", "many_difference"): 1e-5,
     ("04", "hand_difference"): 1e-6,
     ("04", "resume_difference"): 0.0,
+    ("10", "hand_difference"): 1e-5,
+    ("10", "pool_difference"): 0.0,
     ("11", "checkerboard_difference"): 0.0,
     ("11", "filter_error"): 1e-4,
     ("11", "hand_difference"): 1e-6,
