@@ -142,7 +142,7 @@ def test_an_answer_follows_the_run_and_not_the_text(monkeypatch):
 @pytest.mark.full
 def test_lab_collapses_and_is_repaired_and_slopes_are_as_promised(monkeypatch):
     metrics = play(monkeypatch, profile="cpu")[0]["reported"]
-    # The collapsed recipe is left to the stored run: some seeds escape, and which ones do
+    # The collapsed recipe is left to the stored run: some seeds escape, and which do
     # depends on the processor.
     assert metrics["modes_repaired"] == 8 and metrics["seeds_repaired"] >= 4
     assert metrics["grid_repaired"] > metrics["grid_collapsed"]
