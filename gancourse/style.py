@@ -24,6 +24,7 @@ from torch.nn.functional import interpolate
 from gancourse import data, losses
 from gancourse.errors import GancourseError, NonFinite
 from gancourse.models import vgg
+from gancourse.settings import demand, number, whole
 
 LAYERS = ("conv1_1", "conv2_1", "conv3_1", "conv4_1")
 LEAST = 32  # pixels of the shorter side of a picture
@@ -52,35 +53,20 @@ class StyleConfig:
 
     def __post_init__(self):
         positive = ("content_weight", "style_weight", "tv_weight")
-        checks = {
-            name: (_number(getattr(self, name), 0), "at least 0") for name in positive
-        }
-        checks |= {
-            "size": (_whole(self.size, LEAST), f"a whole number of at least {LEAST}"),
-            "steps": (_whole(self.steps, 1), "a whole number of at least 1"),
-            "levels": (_whole(self.levels, 1), "a whole number of at least 1"),
-            "log_every": (_whole(self.log_every, 1), "a whole number of at least 1"),
-            "style_scale": (_number(self.style_scale, 0.05), "at least 0.05"),
-            "optimizer": (self.optimizer in ("lbfgs", "adam"), "'lbfgs' or 'adam'"),
-            "start": (self.start in ("content", "noise"), "'content' or 'noise'"),
-            "precision": (self.precision in ("auto", "fp32", "bf16"), "fp32 or bf16"),
-        }
-        for name, (ok, wanted) in checks.items():
-            if not ok:
-                raise GancourseError(
-                    f"{name} is {getattr(self, name)!r}, but must be {wanted}. "
-                    "Nothing was started. Change it and run again."
-                )
-
-
-def _whole(value: object, least: int) -> bool:
-    whole = isinstance(value, int) and not isinstance(value, bool)
-    return whole and value >= least
-
-
-def _number(value: object, least: float) -> bool:
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    return number and math.isfinite(value) and value >= least
+        checks = [
+            (name, number(getattr(self, name), 0), "at least 0") for name in positive
+        ]
+        checks += [
+            ("size", whole(self.size, LEAST), f"a whole number of at least {LEAST}"),
+            ("steps", whole(self.steps, 1), "a whole number of at least 1"),
+            ("levels", whole(self.levels, 1), "a whole number of at least 1"),
+            ("log_every", whole(self.log_every, 1), "a whole number of at least 1"),
+            ("style_scale", number(self.style_scale, 0.05), "at least 0.05"),
+            ("optimizer", self.optimizer in ("lbfgs", "adam"), "'lbfgs' or 'adam'"),
+            ("start", self.start in ("content", "noise"), "'content' or 'noise'"),
+            ("precision", self.precision in ("auto", "fp32", "bf16"), "fp32 or bf16"),
+        ]
+        demand(self, checks)
 
 
 @dataclass(frozen=True)

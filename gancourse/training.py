@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
 from gancourse.errors import GancourseError, NonFinite
+from gancourse.settings import demand, number, whole
 
 
 @dataclass(frozen=True)
@@ -42,46 +43,32 @@ class TrainConfig:
     deterministic: bool = False  # CUDA: the same bits every time, somewhat slower
 
     def __post_init__(self):
-        for name, ok, wanted in [
-            ("steps", _whole(self.steps, 1), "a whole number of at least 1"),
-            ("batch_size", _whole(self.batch_size, 1), "a whole number of at least 1"),
-            ("d_steps", _whole(self.d_steps, 1), "a whole number of at least 1"),
-            ("log_every", _whole(self.log_every, 1), "a whole number of at least 1"),
-            ("seed", _whole(self.seed, 0, 2**63 - 1), "a whole number from 0 to 2^63"),
+        checks = [
+            ("steps", whole(self.steps, 1), "a whole number of at least 1"),
+            ("batch_size", whole(self.batch_size, 1), "a whole number of at least 1"),
+            ("d_steps", whole(self.d_steps, 1), "a whole number of at least 1"),
+            ("log_every", whole(self.log_every, 1), "a whole number of at least 1"),
+            ("seed", whole(self.seed, 0, 2**63 - 1), "a whole number from 0 to 2^63"),
             ("g_lr", _rate(self.g_lr), "a number above 0, at most 1,000"),
             ("d_lr", _rate(self.d_lr), "a number above 0, at most 1,000"),
             ("betas", _betas(self.betas), "two numbers, at least 0 and below 1"),
-            ("ema", _number(self.ema) and 0 <= self.ema < 1, "at least 0 and below 1"),
-            ("decay", _number(self.decay) and 0 <= self.decay <= 1, "between 0 and 1"),
+            ("ema", number(self.ema) and 0 <= self.ema < 1, "at least 0 and below 1"),
+            ("decay", number(self.decay) and 0 <= self.decay <= 1, "between 0 and 1"),
             ("precision", self.precision in _PRECISIONS, f"one of {_PRECISIONS}"),
-        ]:
-            if not ok:
-                raise GancourseError(
-                    f"{name} is {getattr(self, name)!r}, but must be {wanted}. "
-                    "Nothing was started. Change it and run again."
-                )
+        ]
+        demand(self, checks)
 
 
 _PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 
 
-def _whole(value: object, least: int, most: float = math.inf) -> bool:
-    whole = isinstance(value, int) and not isinstance(value, bool)
-    return whole and least <= value <= most
-
-
-def _number(value: object) -> bool:
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    return number and math.isfinite(value)
-
-
 def _rate(value: object) -> bool:
-    return _number(value) and 0 < value <= 1000
+    return number(value) and 0 < value <= 1000
 
 
 def _betas(value: object) -> bool:
     pair = isinstance(value, tuple | list) and len(value) == 2
-    return pair and all(_number(beta) and 0 <= beta < 1 for beta in value)
+    return pair and all(number(beta) and 0 <= beta < 1 for beta in value)
 
 
 @dataclass(frozen=True)
