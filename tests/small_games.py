@@ -22,7 +22,7 @@ from gancourse.models.mlp import (
 from gancourse.models.resnet import ResNetGenerator
 from gancourse.models.superres import Restorer
 from gancourse.models.unet import PatchCritic, UNet
-from gancourse.training import State, StepLog, TrainConfig, train
+from gancourse.training import State, StepLog, TrainConfig, pick_device, train
 
 
 class Forgetful(nn.Module):
@@ -89,7 +89,8 @@ class Small:
             real = data.digits("test").images[:100]
         else:
             real = data.ring(std=0.1)
-        return data.batches(real, config.batch_size, config.seed)
+        device = pick_device(config.device)
+        return data.batches(real, config.batch_size, config.seed, device)
 
     def state(self, **changes) -> State:
         return State(self.game(), self.config(**changes))
@@ -156,7 +157,7 @@ def digest(state: State, logs: list[StepLog] | None = None) -> str:
     contents, h = snapshot.snapshot(state), hashlib.sha256()
     for where, tensor in snapshot._tensors(contents):
         h.update(f"{where} {tensor.dtype} {tuple(tensor.shape)}".encode())
-        h.update(tensor.detach().contiguous().view(-1).view(torch.uint8).numpy())
+        h.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy())
     h.update(f"{contents['step']} {contents['game']} {contents['rules']}".encode())
     h.update(
         repr(logs and [(log.step, log.parts, log.d_loss) for log in logs]).encode()
