@@ -119,21 +119,48 @@ def test_a_short_dcgan_on_digits_is_healthy_whatever_its_losses_look_like():
     assert health.verdict(logs, samples, images[:2000]).name == "healthy"
 
 
+def visited(samples, centers) -> float:
+    """Share of the modes that are nearest to a quarter of their fair share of samples.
+
+    What a run is called by here: it knows the true centers, which health does not.
+    """
+    counts = torch.bincount(torch.cdist(samples, centers).argmin(1))
+    return (counts >= len(samples) / len(centers) / 4).sum().item() / len(centers)
+
+
+def twenty(recipes, belongs):
+    """The first twenty staged runs that the count of modes confirms: their verdicts.
+
+    Which seeds escape what is done to them depends on the processor.
+    """
+    found = []
+    for seed in range(20):
+        for recipe in recipes:
+            density = recipe.get("density", RING)
+            logs, samples, real = play(seed=seed, **recipe)
+            if len(found) < 20 and belongs(visited(samples, density.centers)):
+                found.append((seed, health.verdict(logs, samples, real)))
+        if len(found) == 20:
+            return found
+    raise AssertionError(
+        f"only {len(found)} of 40 runs became what they were staged to"
+    )
+
+
 @pytest.mark.full
-@pytest.mark.parametrize("seed", range(10))
-def test_twenty_staged_collapses_and_twenty_healthy_runs(seed):
-    for recipe in ({"g_lr": 1e-2}, {"g_lr": 1e-2, "density": GRID}):
-        logs, samples, real = play(seed=seed, **recipe)
-        modes = RING.centers if recipe.get("density") is None else GRID.centers
-        near = torch.cdist(samples, modes).argmin(1)
-        held = (torch.bincount(near, minlength=len(modes)) >= 10).sum()
-        if held <= len(modes) / 2:  # by the count of modes, which health does not know
-            assert health.verdict(logs, samples, real).name == "collapsed"
-        else:
-            assert health.verdict(logs, samples, real).name != "collapsed"
-    for density in (RING, SPIRALS):
-        found = health.verdict(*play(seed=seed, density=density, **CALM))
-        assert found.name == "healthy", found
+def test_at_least_19_of_20_staged_collapses_are_found():
+    staged = {"g_lr": 1e-2}, {"g_lr": 1e-2, "density": GRID}
+    missed = [
+        x for x in twenty(staged, lambda v: v <= 1 / 2) if x[1].name != "collapsed"
+    ]
+    assert len(missed) <= 1, missed
+
+
+@pytest.mark.full
+def test_at_most_1_of_20_healthy_runs_raises_an_alarm():
+    well = CALM, {**CALM, "density": SPIRALS}
+    alarms = [x for x in twenty(well, lambda v: v > 3 / 4) if x[1].name != "healthy"]
+    assert len(alarms) <= 1, alarms
 
 
 @pytest.mark.full
