@@ -6,14 +6,12 @@ the State, so a run is a function of (game, config, batches) and nothing else.
 """
 
 import contextlib
-import math
 import os
 import signal
 import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from functools import partial
 
 import torch
 import torch.distributed as dist
@@ -152,11 +150,7 @@ class State:
         }
         self.ema = None
         if config.ema:
-            self.ema = AveragedModel(
-                self.generators,
-                multi_avg_fn=partial(_moving_average, self),
-                use_buffers=True,
-            )
+            self.ema = AveragedModel(self.generators)
         # Latents come from `rng`, dropout and its like from `layer_rng`: whatever else
         # draws random numbers between two steps (a plot, a sample) changes nothing.
         self.rng = torch.Generator(self.device).manual_seed(config.seed)
@@ -220,13 +214,26 @@ def averaged(state: State) -> nn.ModuleDict:
     return deepcopy(source).eval().requires_grad_(False)
 
 
-def _moving_average(state: State, average: list, now: list, _count: object) -> None:
-    """average += (1 - ema) (now - average), with a shorter memory early in the run."""
+@torch.no_grad()
+def _update_average(state: State) -> None:
+    """average += (1 - ema) (now - average), with a shorter memory early in the run.
+
+    AveragedModel.update_parameters would copy its counter to the device at every call,
+    and so wait for it.
+    """
     keep = min(state.config.ema, (1 + state.step) / (10 + state.step))
-    if average[0].is_floating_point():
-        torch._foreach_lerp_(average, now, 1 - keep)
-    else:
-        torch._foreach_copy_(average, now)
+    keep = keep if state.ema.n_averaged else 0.0  # the first one is a copy
+    average, now = (
+        [*players.parameters(), *players.buffers()]
+        for players in (state.ema.module, state.generators)
+    )
+    pairs = list(zip(average, now, strict=True))
+    floats = [pair for pair in pairs if pair[0].is_floating_point()]
+    torch._foreach_lerp_(*map(list, zip(*floats, strict=True)), 1 - keep)
+    for old, new in pairs:
+        if not old.is_floating_point():  # BatchNorm counts its batches
+            old.copy_(new)
+    state.ema.n_averaged += 1
 
 
 def rate(config: TrainConfig, step: int) -> float:
@@ -325,7 +332,7 @@ def train(state: State, batches) -> Iterator[StepLog]:
 
             state.step += 1
             if state.ema is not None:
-                state.ema.update_parameters(state.generators)
+                _update_average(state)
         if state.step % config.log_every == 0 or state.step == config.steps:
             if state.bad_step > 0:
                 _restore_buffers(state)
