@@ -134,7 +134,8 @@ def _returns(function) -> bool:
 
 def _payload(answer: object) -> bytes:
     """The answer by value, with all that it needs from where it was written."""
-    module = inspect.getmodule(answer) or inspect.getmodule(type(answer))
+    first = answer[0] if isinstance(answer, (list, tuple)) and answer else answer
+    module = inspect.getmodule(first) or inspect.getmodule(type(first))
     own = module is not None and _is_learners(module)
     if own:
         cloudpickle.register_pickle_by_value(module)

@@ -98,19 +98,21 @@ def equal(
 def expect(
     got: Tensor,
     expected: Tensor,
-    wrong: dict[str, Tensor | Callable[[], Tensor]],
+    wrong: dict[str, Tensor | Callable[[], Tensor] | list[Tensor]],
     seen: str = "",
     rtol: float = 1e-4,
     atol: float = 1e-6,
 ) -> None:
-    """Pass when equal; else raise the Mistake whose wrong result this is."""
+    """Pass when equal; else raise the Mistake whose wrong result this is (or one of
+    whose wrong results, where there is a list)."""
     expected = torch.as_tensor(expected).double()
     if equal(got, expected, rtol, atol):
         return
-    for name, value in wrong.items():
-        value = torch.as_tensor(value() if callable(value) else value).double()
-        if value.shape == got.shape and equal(got, value, rtol, atol):
-            raise Mistake(name, seen)
+    for name, values in wrong.items():
+        for value in values if isinstance(values, list) else [values]:
+            value = torch.as_tensor(value() if callable(value) else value).double()
+            if value.shape == got.shape and equal(got, value, rtol, atol):
+                raise Mistake(name, seen)
     if not got.isfinite().all():
         raise Mistake("not_finite", seen)
     raise Mistake("other_value", seen or _difference(got, expected))
@@ -126,3 +128,12 @@ def unchanged(answer) -> None:
     """The answer's last call left its inputs alone."""
     if answer.changed:
         raise Mistake("writes_over_input")
+
+
+def each(answer, cases: list[tuple], shape: tuple[int, ...] = ()) -> Tensor:
+    """Results of answer(*case), one a row: a mistake has to fit all of them at once."""
+    found = []
+    for case in cases:
+        found.append(tensor(answer(*case), shape))
+        unchanged(answer)
+    return torch.stack(found)
