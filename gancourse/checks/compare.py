@@ -107,10 +107,13 @@ def expect(
     expected = torch.as_tensor(expected).double()
     if equal(got, expected, rtol, atol):
         return
+    found = {}
     for name, value in wrong.items():
         value = torch.as_tensor(value() if callable(value) else value).double()
         if value.shape == got.shape and equal(got, value, rtol, atol):
-            raise Mistake(name, seen)
+            found[name] = (got - value).abs().max()
+    if found:  # two may lie close together by chance: the nearer one it is
+        raise Mistake(min(found, key=found.get), seen)
     if not got.isfinite().all():
         raise Mistake("not_finite", seen)
     raise Mistake("other_value", seen or _difference(got, expected))
