@@ -370,7 +370,7 @@ _LEAST_SQUARES = {
 
 # --------------------------------------------------------------- 10.pool
 
-_SIZE, _ASKED = 10, 1500
+_SIZE, _ASKED = 10, 6000
 
 
 def _play(Pool) -> list[int]:
@@ -383,8 +383,9 @@ def _play(Pool) -> list[int]:
     for number in range(_ASKED):
         fake = torch.full((3, 2, 2), float(number))
         given = torch.as_tensor(pool(fake)).float()
-        one = given.numel() == fake.numel() and bool((given == given.flatten()[0]).all())
-        shown.append(round(given.flatten()[0].item()) if one else -1)
+        value = given.flatten()[0].item()
+        whole = given.numel() == fake.numel() and bool((given == round(value)).all())
+        shown.append(round(value) if whole else -1)
     return shown
 
 
@@ -406,10 +407,10 @@ def pool(answer) -> None:
     _memory(shown, old)
     if share > 0.97:
         raise Mistake("always_older")
-    if abs(share - 0.5) > 0.07:  # more than five standard deviations
+    if abs(share - 0.5) > 0.035:  # more than five standard deviations
         raise Mistake("unfair_coin", f"It shows an older one {share:.0%} of the time.")
     ages = torch.tensor([float(i - s) for i, s in old])
-    if ages.std() < _SIZE / 2:
+    if ages.std() < 1.7 * _SIZE:  # 2 for random places, 1.4 or less in order
         raise Mistake("same_place")
 
 
@@ -473,52 +474,102 @@ _POOL = {
     ),
 }
 
-# --------------------------------------------------------------- 10.mean_age
+# --------------------------------------------------------------- 10.pool_ages
+
+_AGES = {"older": 100.0, "all": 50.0, "share": 0.5 * 0.99**100}
+_SLACK = {"older": 1.5, "all": 1.5, "share": 0.003}  # where one begins to count
+_WRONG_AGES = {
+    "coin_forgotten": {"older": 50.0},
+    "coin_counted_twice": {"older": 200.0},
+    "middle_of_the_pool": {"older": 25.0},
+    "chance_not_age": {"older": 0.01},
+    "new_ones_forgotten": {"older": 100.0, "all": 100.0},
+    "halved_twice": {"older": 100.0, "all": 25.0},
+    "share_among_older": {"share": _AGES["share"] * 2},
+    "mean_taken_for_median": {"share": 0.25},
+    "all_older_ones": {"share": 0.5},
+    "the_rest": {"share": 1 - _AGES["share"]},
+}
 
 
-def mean_age(answer) -> None:
-    """answer: how many steps old what the critic sees is, on average; 50 places."""
-    got = tensor(answer.value(), ()).item()
-    if abs(got - 50) < 0.8:
+def pool_ages(answer) -> None:
+    """answer: {"older", "all", "share"} for a pool of 50, one fake a step."""
+    got = answer.value()
+    if isinstance(got, (list, tuple)) and len(got) == 3:
+        got = dict(zip(_AGES, got, strict=True))
+    if not isinstance(got, dict) or set(got) != set(_AGES):
+        raise Mistake("three_names")
+    got = {name: tensor(number, ()).item() for name, number in got.items()}
+    if got["share"] > 1:  # per cent
+        got["share"] /= 100
+
+    def near(numbers: dict[str, float]) -> bool:
+        return all(abs(got[k] - v) < min(_SLACK[k], v / 9) for k, v in numbers.items())
+
+    if near(_AGES):
         return
-    wrong = {
-        "only_older": [100.0, 99.0, 101.0],
-        "half_of_half": [25.0, 24.5, 25.5, 12.5],
-        "always_new": [0.0],
-        "chance_not_age": [0.5, 0.01, 0.02],
-        "coin_forgotten_twice": [200.0],
-    }
-    for name, numbers in wrong.items():
-        if any(abs(got - number) < 0.01 + 0.004 * number for number in numbers):
+    for name, numbers in _WRONG_AGES.items():
+        if near(numbers):
             raise Mistake(name)
-    raise Mistake("other_value", f"It is not {got:.4g} steps.")
+    wrong = [k for k, number in _AGES.items() if not near({k: number})]
+    raise Mistake("other_value", f"Not right: {', '.join(wrong)}.")
 
 
-_AGE = {
-    "only_older": Hint(
-        "This is how old the *older* pictures are.",
-        "Half of the time the critic sees a new one, of age 0.",
-        "Average over both cases.",
+_POOL_AGES = {
+    "three_names": Hint(
+        "A dictionary with exactly three names is asked for.",
+        'They are "older", "all" and "share".',
+        "Give each of the three a number.",
     ),
-    "half_of_half": Hint(
+    "coin_forgotten": Hint(
         "A stored picture stays longer than you think.",
         "It leaves only when the coin says so *and* its own place is drawn.",
         "The chance per step is 1/2 · 1/50. How long does one wait for that?",
     ),
-    "always_new": Hint(
-        "0 would be a critic without a pool.",
-        "Half of the time an older picture is shown.",
-        "How long does a stored picture wait until it is shown?",
+    "coin_counted_twice": Hint(
+        "A stored picture does not stay that long.",
+        "The coin comes up once in two steps, and then one of 50 places is drawn.",
+        "1/2 · 1/50 = 1/100 per step.",
+    ),
+    "middle_of_the_pool": Hint(
+        "The pool is no queue of the last 50 pictures.",
+        "Nothing leaves by age: places are drawn at random, and only on heads.",
+        "Each stored picture leaves with the same small chance at every step.",
     ),
     "chance_not_age": Hint(
-        "This is a probability, not a number of steps.",
+        "This is the chance to leave at one step, not a number of steps.",
         "What happens with chance p at each step takes 1/p steps on average.",
-        "Turn the chance into a waiting time, then think of the new pictures.",
+        "1 / 0.01.",
     ),
-    "coin_forgotten_twice": Hint(
-        "A stored picture does not stay that long.",
-        "The coin comes up once in two steps, and one of 50 places is drawn.",
-        "1/2 · 1/50 per step: 100 steps. And half of what is shown is new.",
+    "new_ones_forgotten": Hint(
+        "Your mean over all is that of the older ones.",
+        "Half of what the critic sees is new, of age 0.",
+        "Average over both halves.",
+    ),
+    "halved_twice": Hint(
+        "Your mean over all is too small.",
+        "Half of what is shown has age 0, and half has the mean age of the older ones.",
+        "1/2 · 0 + 1/2 · (age of the older).",
+    ),
+    "share_among_older": Hint(
+        "Your share is one among the older pictures.",
+        "The share of *all* that the critic sees is asked for.",
+        "Half of them are new and do not count: halve it.",
+    ),
+    "mean_taken_for_median": Hint(
+        "Not half of the older pictures are older than their mean.",
+        "Waiting times are skew: many short ones, a few very long ones.",
+        "Not to leave for 100 steps has the chance (1 − 1/100) ** 100.",
+    ),
+    "all_older_ones": Hint(
+        "Your share counts every older picture.",
+        "Only those count that stayed for more than 100 steps.",
+        "Not to leave for 100 steps has the chance (1 − 1/100) ** 100.",
+    ),
+    "the_rest": Hint(
+        "Your share is that of the younger ones.",
+        "Asked for are pictures older than 100 steps.",
+        "Subtract it from 1.",
     ),
 }
 
@@ -527,5 +578,5 @@ EXERCISES = [
     Exercise("10.identity_loss", identity_loss, COMMON | _IDENTITY),
     Exercise("10.least_squares", least_squares, COMMON | _LEAST_SQUARES),
     Exercise("10.pool", pool, COMMON | _POOL),
-    Exercise("10.mean_age", mean_age, COMMON | _AGE),
+    Exercise("10.pool_ages", pool_ages, COMMON | _POOL_AGES),
 ]

@@ -1,9 +1,9 @@
 """The exercises of all notebooks, one module a notebook."""
 
-from gancourse.checks import ch01, ch02, ch09
+from gancourse.checks import ch01, ch02, ch09, ch10
 from gancourse.checks.verdict import Exercise
 
-_CHAPTERS = [ch01, ch02, ch09]
+_CHAPTERS = [ch01, ch02, ch09, ch10]
 
 
 def every() -> dict[str, Exercise]:
