@@ -103,7 +103,10 @@ def expect(
     rtol: float = 1e-4,
     atol: float = 1e-6,
 ) -> None:
-    """Pass when equal; else raise the Mistake whose wrong result this is."""
+    """Pass when equal; else raise the Mistake whose wrong result this is.
+
+    One mistake with several results is named "mistake", "mistake:2", "mistake:3".
+    """
     expected = torch.as_tensor(expected).double()
     if equal(got, expected, rtol, atol):
         return
@@ -113,7 +116,7 @@ def expect(
         if value.shape == got.shape and equal(got, value, rtol, atol):
             found[name] = (got - value).abs().max()
     if found:  # two may lie close together by chance: the nearer one it is
-        raise Mistake(min(found, key=found.get), seen)
+        raise Mistake(min(found, key=found.get).partition(":")[0], seen)
     if not got.isfinite().all():
         raise Mistake("not_finite", seen)
     raise Mistake("other_value", seen or _difference(got, expected))

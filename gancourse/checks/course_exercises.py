@@ -1,9 +1,9 @@
 """The exercises of all notebooks, one module a notebook."""
 
-from gancourse.checks import ch01, ch02, ch09, ch10
+from gancourse.checks import ch01, ch02, ch09, ch10, ch11
 from gancourse.checks.verdict import Exercise
 
-_CHAPTERS = [ch01, ch02, ch09, ch10]
+_CHAPTERS = [ch01, ch02, ch09, ch10, ch11]
 
 
 def every() -> dict[str, Exercise]:
