@@ -379,13 +379,14 @@ def _play(Pool) -> list[int]:
     Runs in the learner's process.
     """
     pool, shown = Pool(_SIZE), []
-    torch.manual_seed(_SIZE)
     for number in range(_ASKED):
         fake = torch.full((3, 2, 2), float(number))
         given = torch.as_tensor(pool(fake)).float()
         value = given.flatten()[0].item()
         whole = given.numel() == fake.numel() and bool((given == round(value)).all())
         shown.append(round(value) if whole else -1)
+        if not whole:
+            break
     return shown
 
 

@@ -1,9 +1,9 @@
 """The exercises of all notebooks, a module or two a notebook."""
 
-from gancourse.checks import ch01, ch02, ch09, ch10, ch11, ch12, ch12_pixels
+from gancourse.checks import ch01, ch02, ch09, ch10, ch11, ch12, ch12_pixels, ch13
 from gancourse.checks.verdict import Exercise
 
-_CHAPTERS = [ch01, ch02, ch09, ch10, ch11, ch12, ch12_pixels]
+_CHAPTERS = [ch01, ch02, ch09, ch10, ch11, ch12, ch12_pixels, ch13]
 
 
 def every() -> dict[str, Exercise]:
