@@ -1,9 +1,25 @@
-"""The exercises of all notebooks, one module a notebook."""
+"""The exercises of all notebooks, a module or two a notebook."""
 
-from gancourse.checks import ch01, ch02, ch03, ch04, ch05, ch08
+from gancourse.checks import (
+    ch01,
+    ch02,
+    ch03,
+    ch04,
+    ch05,
+    ch08,
+    ch09,
+    ch10,
+    ch11,
+    ch12,
+    ch12_pixels,
+    ch13,
+)
 from gancourse.checks.verdict import Exercise
 
-_CHAPTERS = [ch01, ch02, ch03, ch04, ch05, ch08]
+_CHAPTERS = [
+    *(ch01, ch02, ch03, ch04, ch05, ch08),
+    *(ch09, ch10, ch11, ch12, ch12_pixels, ch13),
+]
 
 
 def every() -> dict[str, Exercise]:
