@@ -6,7 +6,6 @@ the State, so a run is a function of (game, config, batches) and nothing else.
 """
 
 import contextlib
-import math
 import os
 import signal
 import threading
