@@ -57,6 +57,11 @@ PAINTERS = {
     "vangogh-village-street-auvers": Recipe("vangogh-village-street-auvers"),
     "kandinsky-composition-viii": Recipe("kandinsky-composition-viii"),
 }
+PUPILS = {
+    "vangogh-village-street-auvers": Recipe(
+        "vangogh-village-street-auvers", style=0.0, adversarial=0.5, sees="conv3_1"
+    ),
+}
 
 
 @dataclass(frozen=True)
@@ -74,17 +79,16 @@ DECODER = AnyRecipe()
 # ------------------------------------------------------------------ painting
 
 
-def gallery(name: str) -> StyleNet:
-    """An embedded styler by its name in PAINTERS, in evaluation mode."""
-    if name not in PAINTERS:
+def gallery(name: str, critic: bool = False) -> StyleNet:
+    """The embedded net of a painting, in evaluation mode; with `critic` its pupil."""
+    known = PUPILS if critic else PAINTERS
+    if name not in known:
         raise GancourseError(
             f"No net is embedded for '{name}', and nothing was painted. Choose one of: "
-            f"{', '.join(PAINTERS)}. For any other painting take the method adain or "
-            "gatys."
+            f"{', '.join(known)}. For other paintings take the method adain or gatys."
         )
-    recipe = PAINTERS[name]
-    G = StyleNet(recipe.width, recipe.blocks)
-    G.load_state_dict(_weights(name))
+    G = StyleNet(known[name].width, known[name].blocks)
+    G.load_state_dict(_weights(f"critic/{name}" if critic else f"gram/{name}"))
     return G.eval().requires_grad_(False)
 
 
@@ -140,10 +144,10 @@ def crops(split: str = "train", step: int = 48) -> Tensor:
     return torch.cat([found, found.flip(-1)])
 
 
-def painting_crops(name: str, side: int, step: int = 24) -> Tensor:
+def painting_crops(name: str, side: int, step: int = 24, size: int = CROP) -> Tensor:
     """Crops of a painting whose longer side is `side`, each also mirrored, uint8."""
-    tiles = data.picture(name, side).unfold(1, CROP, step).unfold(2, CROP, step)
-    found = tiles.permute(1, 2, 0, 3, 4).reshape(-1, 3, CROP, CROP)
+    tiles = data.picture(name, side).unfold(1, size, step).unfold(2, size, step)
+    found = tiles.permute(1, 2, 0, 3, 4).reshape(-1, 3, size, size)
     return torch.cat([found, found.flip(-1)])
 
 
@@ -180,7 +184,7 @@ def game(recipe: Recipe, seed: int = 0):
 
 
 def learn(recipe: Recipe, photos: Tensor, steps: int, batch: int = 8, seed: int = 0):
-    """A net after `steps` of the recipe on uint8 crops, averaged over the last steps."""
+    """A net after `steps` of the recipe on uint8 crops, averaged over the last ones."""
     config = TrainConfig(
         steps=steps, batch_size=batch, g_lr=1e-3, d_lr=4e-4, betas=(0.5, 0.99),
         decay=0.5, ema=0.99, log_every=50, seed=seed,
@@ -218,16 +222,16 @@ def _main(shorter: str = "") -> None:
 
     from safetensors.torch import save_file
 
+    recipes = {f"gram/{name}": recipe for name, recipe in PAINTERS.items()}
+    recipes |= {f"critic/{name}": recipe for name, recipe in PUPILS.items()}
     photos, weights = crops(), {}
-    for name in [*PAINTERS, "adain"]:
-        recipe = PAINTERS.get(name, DECODER)
+    for name, recipe in {**recipes, "adain": DECODER}.items():
         steps = int(shorter or recipe.steps)
         print(name, recipe)
-        G = (
-            learn_any(photos, steps)
-            if name == "adain"
-            else learn(recipe, photos, steps)
-        )
+        if recipe is DECODER:
+            G = learn_any(photos, steps)
+        else:
+            G = learn(recipe, photos, steps)
         for key, value in G.state_dict().items():
             weights[f"{name}/{key}"] = value.half().contiguous()
     path = data.ASSETS / FILE
