@@ -178,25 +178,44 @@ def sample(args) -> int:
 
 def style(args) -> int:
     """Paint a photograph of yours in the manner of a painting, offline."""
-    from tqdm.auto import tqdm
-
     from gancourse import data, images, style
 
     images.check_ending(args.out)
-    content, painting = (
-        images.read_image(file, least=style.LEAST)
-        for file in (args.content, args.style)
-    )
+    content = images.read_image(args.content, least=style.LEAST)
+    by_descent = args.method == "gatys"
+    painted = (_descended if by_descent else _in_one_pass)(content, args)
+    images.write_image(data.to_uint8(painted)[0], args.out)
+    height, width = painted.shape[2:]
+    print(f"Painted {args.out} ({width} x {height} pixels).")
+    return 0
+
+
+def _descended(content, args):
+    """The painting after `args.steps` steps of Gatys' descent on its pixels."""
+    from tqdm.auto import tqdm
+
+    from gancourse import images, style
+
+    painting = images.read_image(args.style, least=style.LEAST)
     levels = 2 if args.size < 640 else 3  # strokes as broad on a large picture
     config = style.StyleConfig(size=args.size, steps=args.steps, levels=levels)
     with tqdm(total=config.steps, desc="painting", unit="step") as bar:
         for log in style.stylise(content, painting, config):
             bar.set_postfix(style=f"{log.style:.3f}", content=f"{log.content:.3f}")
             bar.update(log.step - bar.n)
-    images.write_image(data.to_uint8(log.image)[0], args.out)
-    height, width = log.image.shape[2:]
-    print(f"Painted {args.out} ({width} x {height} pixels).")
-    return 0
+    return log.image
+
+
+def _in_one_pass(content, args):
+    """The painting of an embedded net: of one painter, or of any (AdaIN)."""
+    from gancourse import images, style, stylers
+
+    photo = style.scaled(style.picture(content), args.size)
+    if args.method == "fast":
+        return stylers.paint(stylers.gallery(str(args.style)), photo)
+    painting = style.picture(images.read_image(args.style, least=style.LEAST))
+    painting = style.scaled(painting, args.size)
+    return stylers.paint_any(stylers.decoder(), photo, painting)
 
 
 # ------------------------------------------------------------------ arguments
@@ -334,13 +353,17 @@ def parser() -> Parser:
 
     add = command(style)
     add("content", type=Path, metavar="CONTENT", help="the photograph, a picture file")
-    add("style", type=Path, metavar="STYLE", help="the painting, a picture file")
+    words = "the painting: a picture file (fast: the name of an embedded one)"
+    add("style", type=Path, metavar="STYLE", help=words)
     words = "where the result goes: .png, .jpg or .webp"
     add("--out", type=Path, required=True, metavar="FILE", help=words)
-    methods = one_of("method", "gatys")
-    add("--method", type=methods, default="gatys", help="gatys: pixels are optimised")
+    methods = one_of("method", "gatys", "fast", "adain")
+    words = (
+        "gatys: pixels descend; fast: one pass, three painters; adain: one pass, any"
+    )
+    add("--method", type=methods, default="gatys", help=words)
     add("--size", type=whole(32), default=320, help="longer side in pixels (320)")
-    add("--steps", type=whole(1), default=150, help="steps in all (150)")
+    add("--steps", type=whole(1), default=150, help="steps of gatys (150)")
     return top
 
 

@@ -11,7 +11,6 @@ cheap and a layer sees far; the enlarged result is where the next size starts.
 """
 
 import copy
-import math
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -348,7 +347,7 @@ def _pairs(styles) -> list[tuple[Tensor, float]]:
             "Styles are one picture, a list of pictures, or a list of pairs (picture, "
             "weight). Nothing was painted. Pass at least one."
         )
-    if not all(_number(w, 0) for _, w in pairs) or not sum(w for _, w in pairs) > 0:
+    if not all(number(w, 0) for _, w in pairs) or not sum(w for _, w in pairs) > 0:
         raise GancourseError(
             f"The weights of the styles are {[w for _, w in pairs]}, but must be at "
             "least 0 and not all 0. Nothing was painted. Change them."

@@ -8,7 +8,7 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from gancourse import data, losses, pairs, snapshot
+from gancourse import data, fast_style, losses, pairs, snapshot
 from gancourse.cycle import CycleGAN, ImagePool
 from gancourse.enhancement import Enhancement
 from gancourse.games import GAN, Pix2Pix, diff_augment, latents
@@ -21,6 +21,7 @@ from gancourse.models.mlp import (
 )
 from gancourse.models.resnet import ResNetGenerator
 from gancourse.models.superres import Restorer
+from gancourse.models.transform import AdaINDecoder, StyleNet
 from gancourse.models.unet import PatchCritic, UNet
 from gancourse.training import State, StepLog, TrainConfig, pick_device, train
 
@@ -112,6 +113,30 @@ def photographs() -> tuple[Tensor, Tensor]:
     return tuple(part[::8][:40] for part in pairs.pairs("x2", "held-out", 16, 48))
 
 
+def photographs_and_crops() -> tuple[Tensor, Tensor]:
+    """Forty patches of photographs and forty of a painting, 16 × 16."""
+    photos = pairs.patches("held-out", 16, 48)[::8][:40]
+    painting = data.picture("hokusai-great-wave", 160)[:, :80].unfold(1, 16, 16)
+    return photos, painting.unfold(2, 16, 16).permute(1, 2, 0, 3, 4).reshape(
+        -1, 3, 16, 16
+    )[:40]
+
+
+def eye() -> fast_style.Eye:
+    """Two shallow layers see enough of 16 × 16 pixels."""
+    painting = data.to_unit(data.picture("hokusai-great-wave", 64))[None]
+    return fast_style.Eye(painting, ("conv1_1", "conv2_1"), "conv2_1")
+
+
+def fast(**settings) -> fast_style.FastStyle:
+    return fast_style.FastStyle(StyleNet(2, 1), eye(), **settings)
+
+
+def adversarial(sees: str | None = None, **settings) -> fast_style.AdversarialStyle:
+    D = PatchCritic(3 if sees is None else 64, 4, 0, norm=False)
+    return fast_style.AdversarialStyle(StyleNet(2, 1), D, eye(), sees=sees, **settings)
+
+
 def cyclegan(pool: int = 6, **settings) -> CycleGAN:
     G, F = (ResNetGenerator(1, width=2, blocks=1, downs=1) for _ in "GF")
     D_A, D_B = (PatchCritic(1, 4, 1) for _ in "AB")
@@ -148,6 +173,22 @@ GAMES = {
     "cyclegan": Small(cyclegan, real=two_looks),
     "enhancement": Small(restoration, real=photographs),
     "enhancement, no critic": Small(partial(restoration, D=False), real=photographs),
+    "fast style": Small(
+        fast, real=lambda: photographs_and_crops()[0], settings=dict(batch_size=2)
+    ),
+    "adversarial style": Small(
+        adversarial, real=photographs_and_crops, settings=dict(batch_size=2)
+    ),
+    "adversarial style, features, R1": Small(
+        partial(adversarial, "conv1_1", style=20.0, penalty=r1),
+        real=photographs_and_crops,
+        settings=dict(batch_size=2),
+    ),
+    "adain style": Small(
+        lambda: fast_style.AdaINStyle(AdaINDecoder((4, 4, 4, 4))),
+        real=photographs_and_crops,
+        settings=dict(batch_size=2),
+    ),
 }
 LIGHT = [name for name in GAMES if name != "mlp"]  # 31 MB a checkpoint
 

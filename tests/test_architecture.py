@@ -48,6 +48,11 @@ ALLOWED = {
     ),
     "health": ("errors", "data", "models", "evaluation", "figures"),
     "style": ("errors", "settings", "data", "losses", "models"),
+    "fast_style": ("errors", "losses", "models", "games", "style"),
+    "stylers": (
+        *("errors", "data", "pairs", "losses", "models", "games", "cycle"),
+        *("style", "fast_style", "training"),
+    ),
 }
 BELOW = tuple(ALLOWED)
 ALLOWED |= {

@@ -98,7 +98,7 @@ WRONG = {
     "painting of another kind": (["style", "file", "file", "--out", "a.gif"], "a.gif"),
     "unknown method": (
         ["style", "file", "file", "--out", "a.png", "--method", "magic"],
-        "there are gatys",
+        "there are gatys, fast, adain",
     ),
     "painting of ten pixels": (
         ["style", "file", "file", "--out", "a.png", "--size", "10"],
@@ -325,6 +325,30 @@ def test_a_photograph_is_painted_in_the_manner_of_a_painting(ending, tmp_path, c
     before = data.read_image(photo, 64).permute(1, 2, 0).numpy().astype(int)
     assert painted.shape == before.shape == (43, 64, 3)
     assert np.abs(painted - before).mean() > 5
+
+
+@pytest.mark.parametrize("method", ["fast", "adain"])
+def test_a_photograph_is_painted_in_one_pass(method, tmp_path, capfd):
+    photo, painting = data.asset("photos/sunset.jpg"), tmp_path / "mine.png"
+    Image.open(data.asset("paintings/cassatt-summertime.jpg")).save(painting)
+    name = "hokusai-great-wave" if method == "fast" else painting
+    out = tmp_path / "painted.png"
+    command = ["style", photo, name, "--out", out, "--size", "96", "--method", method]
+    assert cli.main([str(part) for part in command]) == 0
+    assert "(96 x 64 pixels)" in capfd.readouterr().out
+    painted = np.asarray(Image.open(out).convert("RGB")).astype(int)
+    before = data.read_image(photo, 96).permute(1, 2, 0).numpy().astype(int)
+    assert painted.shape == before.shape == (64, 96, 3)
+    assert np.abs(painted - before).mean() > 5
+
+
+def test_a_painting_without_a_net_is_answered_with_those_that_have_one(capfd, tmp_path):
+    photo, out = str(data.asset("photos/sunset.jpg")), tmp_path / "painted.png"
+    command = ["style", photo, "my.jpg", "--out", str(out), "--method", "fast"]
+    assert cli.main(command) == 2
+    said = capfd.readouterr().err
+    assert "my.jpg" in said and "hokusai-great-wave" in said and "adain" in said
+    assert not out.exists()
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
