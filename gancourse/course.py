@@ -63,6 +63,7 @@ LIMITS = {
     ("07", "requested_class"): (0.95, 1),
     ("07", "acgan_requested_class"): (0.95, 1),
     ("07", "frechet_share_of_noise_anchor"): (0, 0.4),
+    ("07", "steering_leak_share"): (0, 1 / 3),
     ("11", "x4_psnr_gain"): (0.3, 10),
     ("11", "x4_kid_share_of_l1"): (-1, 0.9),
     ("11", "noise_psnr_gain"): (3, 20),

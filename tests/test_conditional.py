@@ -115,6 +115,19 @@ def test_the_class_head_adds_two_cross_entropies_for_d_and_one_for_g():
     torch.testing.assert_close(g_loss, softplus(-2 * FAKE).mean() + cross(FAKE) / 2)
 
 
+def test_d_may_learn_classes_from_real_pictures_alone():
+    both, _ = ACGAN(Shift(), Heads()).discriminator_loss((REAL, Y), rng())
+    game = ACGAN(Shift(), Heads(), on_fakes=0.0)
+    alone, parts = game.discriminator_loss((REAL, Y), rng())
+    cross = [
+        nn.functional.cross_entropy(torch.cat([x, -x], 1), Y) for x in (REAL, FAKE)
+    ]
+    torch.testing.assert_close(parts["class"], cross[0])
+    torch.testing.assert_close(both - alone, cross[1])
+    g_loss, _ = game.generator_loss((REAL, Y), rng())  # G is told about its own
+    torch.testing.assert_close(g_loss, softplus(-2 * FAKE).mean() + cross[1])
+
+
 def test_both_players_descend_on_the_same_class_loss():
     # log softmax of (x, -x) at y: one sample x = 1, y = 1: log(1 + e^2)
     game = ACGAN(Shift(), Heads())
