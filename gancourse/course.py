@@ -61,7 +61,6 @@ LIMITS = {
     ("05", "judge_accuracy"): (0.985, 1),
     ("05", "memoriser_ratio"): (0, 0.5),
     ("07", "requested_class"): (0.95, 1),
-    ("07", "acgan_requested_class"): (0.95, 1),
     ("07", "frechet_share_of_noise_anchor"): (0, 0.4),
     ("07", "steering_leak_share"): (0, 1 / 3),
     ("11", "x4_psnr_gain"): (0.3, 10),

@@ -199,6 +199,17 @@ def test_what_is_asked_for_is_drawn(stored):
     assert stored["frechet_share_of_noise_anchor"] <= 0.4
 
 
+def test_at_one_age_the_projection_is_nearer_to_the_data_than_the_class_head():
+    (text,) = [
+        "".join(output["text"])
+        for cell in CELLS
+        for output in cell.get("outputs", [])
+        if "class head  " in "".join(output.get("text", []))
+    ]
+    rows = {line.split("  ")[0]: line.split()[-1] for line in text.splitlines()[1:]}
+    assert float(rows["projection"]) < float(rows["class head"])
+
+
 def test_with_labels_a_fraction_of_the_pictures_brings_samples_about_as_near(stored):
     assert stored["frechet_share_of_unconditional"] < 1.5
 
