@@ -329,7 +329,8 @@ def parser() -> Parser:
     add("--force", action="store_true", help="over uncommitted changes")
 
     add = command(train)
-    add("game", type=one_of("game", "mlp", "dcgan"), metavar="GAME", help="mlp, dcgan")
+    games = one_of("game", "mlp", "dcgan", "conditional")
+    add("game", type=games, metavar="GAME", help="mlp, dcgan, conditional")
     words = "digits, photos, or a folder of pictures (digits)"
     add("--data", default="digits", metavar="DATA", help=words)
     add("--steps", type=whole(1), default=2000, help="generator updates in all (2000)")
@@ -346,7 +347,7 @@ def parser() -> Parser:
     add = command(sample)
     add("folder", type=Path, metavar="DIR", help="folder of a run")
     add("--n", type=whole(1), default=64, help="how many (64)")
-    add("--label", type=whole(0), help="class, where the game has labels")
+    add("--label", type=whole(0), help="class, where the game has labels (all)")
     add("--seed", type=whole(0), default=0, help="seed of the latents (0)")
     words = ".png for a grid, .npz for the array `images`, .safetensors for the weights"
     add("--out", type=picture_file, required=True, metavar="FILE", help=words)

@@ -16,6 +16,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from gancourse import checkpoints, data, health, storage
+from gancourse.conditional import ConditionalGAN
 from gancourse.errors import CheckpointError, GancourseError, NonFinite
 from gancourse.games import GAN, latents
 from gancourse.training import TrainConfig, pick_device, train
@@ -45,18 +46,29 @@ def dcgan_game(recipe: dict) -> GAN:
     return GAN(dcgan.channels_last(G), dcgan.channels_last(D))
 
 
+def conditional_game(recipe: dict) -> ConditionalGAN:
+    """Convolutional players that are told which digit: a projection discriminator."""
+    from gancourse.models import conditional, dcgan
+
+    G = conditional.ConditionalGenerator(64)
+    D = conditional.ProjectionDiscriminator()
+    return ConditionalGAN(dcgan.channels_last(G), dcgan.channels_last(D))
+
+
 @dataclass(frozen=True)
 class Recipe:
-    """How a game is built, and the rates that suit it."""
+    """How a game is built, the rates that suit it, and whether it needs labels."""
 
     build: object
     g_lr: float
     d_lr: float
+    labelled: bool = False
 
 
 GAMES = {
     "mlp": Recipe(mlp_game, 2e-4, 2e-4),
     "dcgan": Recipe(dcgan_game, 2e-3, 1e-3),
+    "conditional": Recipe(conditional_game, 2e-3, 1e-3, labelled=True),
 }
 
 
@@ -68,6 +80,18 @@ def _images(name: str) -> tuple[Tensor, str]:
         return data.photo_patches(64), name
     images = data.image_folder(name, 64)
     return images, f"{len(images)} pictures of {Path(name).expanduser().name}"
+
+
+def _with_labels(game: str, data_name: str, images: Tensor):
+    """What `game` plays on: images, or (images, labels) where it needs labels."""
+    if not GAMES[game].labelled:
+        return images
+    if data_name != "digits":
+        raise GancourseError(
+            f"{game} needs a label with every picture, which '{data_name}' lacks. "
+            "Nothing was started. Use --data digits, or train dcgan on your pictures."
+        )
+    return images, data.digits("train").labels
 
 
 # ------------------------------------------------------------------ train
@@ -88,12 +112,13 @@ def play(
     with _processes(device):
         _check_batch(game_name, config.batch_size)
         images, source = _images(data_name)
+        real = _with_labels(game_name, data_name, images)
         recipe = {"game": game_name, "data": source}
         recipe |= {"channels": images.shape[1], "size": images.shape[2]}
         with torch.random.fork_rng():
             torch.manual_seed(config.seed)
             game = GAMES[game_name].build(recipe)
-        batches = data.batches(images, config.batch_size, config.seed, device)
+        batches = data.batches(real, config.batch_size, config.seed, device)
         if fresh:
             _put_aside(folder)
         _same_data(folder, source)
@@ -164,7 +189,7 @@ class _Run:
             # The picture beside the checkpoint is a bonus: it may not cost the run.
             with contextlib.suppress(Exception):
                 rng = torch.Generator().manual_seed(0)
-                samples = self.state.sample(latents_for(self.state.game, 64, rng))
+                samples = self.state.sample(*inputs_for(self.state.game, 64, rng))
                 write_png(data.to_uint8(samples), self.folder / "samples.png")
         return True
 
@@ -173,7 +198,7 @@ class _Run:
         if len(self.logs) < 2 or _rank():
             return
         rng = torch.Generator().manual_seed(0)
-        samples = self.state.sample(latents_for(self.state.game, 500, rng))
+        samples = self.state.sample(*inputs_for(self.state.game, 500, rng))
         with contextlib.suppress(GancourseError):  # a run too short to say anything
             found = health.verdict(self.logs, samples, self.images[:2000].cpu())
             print(f"Verdict: {found.name}. {found.why} {found.advice}".strip())
@@ -281,9 +306,32 @@ def _same_data(folder: Path, source: str) -> None:
 # ------------------------------------------------------------------ sample
 
 
-def latents_for(game, n: int, rng: torch.Generator) -> Tensor:
-    """Latents (n, latent_dim) as the game draws them."""
-    return latents(n, game.latent_dim, rng)
+def inputs_for(
+    game, n: int, rng: torch.Generator, label: int | None = None
+) -> tuple[Tensor, ...]:
+    """What G draws n images from: latents, and labels where it takes them.
+
+    Without a `label` all classes come in turn: 0, 1, … 9, 0, 1, …
+    """
+    z = latents(n, game.latent_dim, rng)
+    if not hasattr(game, "classes"):
+        return (z,)
+    y = torch.arange(n, device=z.device) % game.classes
+    return z, y if label is None else torch.full_like(y, label)
+
+
+def _check_label(game, label: int | None) -> None:
+    if label is None:
+        return
+    if not hasattr(game, "classes"):
+        raise GancourseError(
+            "This game draws without labels, and nothing was drawn. Leave --label out."
+        )
+    if not 0 <= label < game.classes:
+        raise GancourseError(
+            f"There is no class {label}: this game knows 0 to {game.classes - 1}. "
+            "Nothing was drawn. Choose one of these."
+        )
 
 
 def generator(folder: Path) -> tuple[GAN, nn.Module]:
@@ -322,12 +370,10 @@ def sample(folder: Path, n: int, seed: int, label: int | None = None) -> Tensor:
     Evaluation mode: an image depends on its latent, not on its neighbours.
     """
     game, G = generator(folder)
-    if label is not None:
-        raise GancourseError(
-            "This game draws without labels, and nothing was drawn. Leave --label out."
-        )
-    z = latents_for(game, n, torch.Generator().manual_seed(seed))
-    return torch.cat([data.to_uint8(G(part)) for part in z.split(250)])
+    _check_label(game, label)
+    inputs = inputs_for(game, n, torch.Generator().manual_seed(seed), label)
+    parts = zip(*(x.split(250) for x in inputs), strict=True)
+    return torch.cat([data.to_uint8(G(*part)) for part in parts])
 
 
 def write_generator(folder: Path, path: Path) -> None:

@@ -188,14 +188,15 @@ class State:
         for gpu in self.layer_rng[1:]:
             torch.cuda.set_rng_state(gpu, self.device)
 
-    def sample(self, z: Tensor) -> Tensor:
-        """Samples for latents z, float32 on the CPU, from the averaged generator.
+    def sample(self, *inputs: Tensor) -> Tensor:
+        """Samples for latents z (z and labels, where G takes both), float32 on the CPU.
 
-        Evaluation mode, no gradients, and nothing of the run is changed.
+        From the averaged generator, in evaluation mode, without gradients; nothing of
+        the run is changed.
         """
         G = averaged(self)["G"]
         with torch.no_grad(), self.forked_rng():
-            return G(z.to(self.device)).float().cpu()
+            return G(*(x.to(self.device) for x in inputs)).float().cpu()
 
 
 def start(game, config: TrainConfig, recipe: dict | None = None) -> State:

@@ -9,9 +9,16 @@ import torch
 from torch import Tensor, nn
 
 from gancourse import data, fast_style, losses, pairs, snapshot
+from gancourse.conditional import ACGAN, ConditionalGAN, InfoGAN
 from gancourse.cycle import CycleGAN, ImagePool
 from gancourse.enhancement import Enhancement
 from gancourse.games import GAN, Pix2Pix, diff_augment, latents
+from gancourse.models.conditional import (
+    ClassDiscriminator,
+    ConcatDiscriminator,
+    ConditionalGenerator,
+    ProjectionDiscriminator,
+)
 from gancourse.models.dcgan import DCGANDiscriminator, DCGANGenerator
 from gancourse.models.mlp import (
     MLPDiscriminator,
@@ -150,6 +157,22 @@ def two_looks() -> tuple[Tensor, Tensor]:
     return images[:100], 255 - images[100:]
 
 
+TINY = dict(width=4, refine=1)
+
+
+def told(family: type, D: type[nn.Module], *, heads: int = 0, **settings):
+    """A game with labels or a code; `heads`: outputs of D's second head."""
+    G = ConditionalGenerator(8, embed=4, **TINY)
+    D = D(**TINY, outputs=heads) if heads else D(**TINY)
+    return family(G, D, **settings)
+
+
+def labelled() -> tuple[Tensor, Tensor]:
+    """A hundred digits with their labels."""
+    images, labels = data.digits("test")
+    return images[:100], labels[:100]
+
+
 r1, gp = partial(losses.r1, gamma=0.5), losses.gradient_penalty
 GAMES = {
     "points": Small(points),
@@ -168,6 +191,17 @@ GAMES = {
     "pix2pix": Small(pix2pix, real=negatives),
     "pix2pix, L1 alone": Small(
         lambda: Pix2Pix(UNet(1, 1, 4, depth=2), gan=0.0), real=negatives
+    ),
+    "conditional, concatenation": Small(
+        partial(told, ConditionalGAN, ConcatDiscriminator, loss=losses.hinge),
+        real=labelled,
+    ),
+    "conditional, projection": Small(
+        partial(told, ConditionalGAN, ProjectionDiscriminator), real=labelled
+    ),
+    "acgan": Small(partial(told, ACGAN, ClassDiscriminator, heads=10), real=labelled),
+    "infogan": Small(
+        partial(told, InfoGAN, ClassDiscriminator, heads=12, continuous=2), images=True
     ),
     "mlp": Small(lambda: GAN(MLPGenerator(), MLPDiscriminator()), images=True),
     "cyclegan": Small(cyclegan, real=two_looks),

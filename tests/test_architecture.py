@@ -28,6 +28,7 @@ ALLOWED = {
     "facade_paint": ("errors", "facade_plan"),
     "facades": ("errors", "data", "models", "facade_plan", "facade_paint"),
     "games": ("errors", "losses", "models"),
+    "conditional": ("errors", "losses", "models", "games"),
     "cycle": ("errors", "data", "losses", "models", "games"),
     "domains": ("errors",),
     "enhancement": ("errors", "losses", "models", "games"),

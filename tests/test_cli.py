@@ -85,6 +85,10 @@ WRONG = {
     "unknown device": (["train", "mlp", "--device", "tpu"], "'tpu'"),
     "data that are not there": (["train", "dcgan", "--data", "nowhere"], "nowhere"),
     "colour for a game of digits": (["train", "mlp", "--data", "photos"], "mlp"),
+    "no labels for a game that needs them": (
+        ["train", "conditional", "--data", "photos"],
+        "'photos'",
+    ),
     "folder of no run": (["sample", "nowhere", "--out", "a.png"], "nowhere"),
     "a file for a folder": (["train", "mlp", "--save", "file"], "'file'"),
     "folder that can not be": (["train", "mlp", "--save", "file/run"], "file"),
@@ -307,6 +311,44 @@ def test_labels_are_refused_where_there_are_none(trained, tmp_path, capsys):
     arguments = ["--label", "3", "--out", str(tmp_path / "a.png")]
     assert cli.main(["sample", str(trained / "run"), *arguments]) == 2
     assert_one_sentence(capsys.readouterr().err)
+
+
+@pytest.fixture(scope="module")
+def labelled(tmp_path_factory) -> Path:
+    """A folder with a conditional run of two steps."""
+    folder = tmp_path_factory.mktemp("labelled") / "run"
+    command = ["train", "conditional", "--steps", "2", "--save", str(folder)]
+    assert cli.main([*command, *TRAIN[2:]]) == 0
+    return folder
+
+
+def test_a_label_is_what_the_generator_is_given(labelled, tmp_path):
+    import torch
+
+    from gancourse import play
+
+    out = tmp_path / "a.npz"
+    arguments = ["--n", "12", "--seed", "7", "--out", str(out)]
+    assert cli.main(["sample", str(labelled), "--label", "3", *arguments]) == 0
+    threes = np.load(out)["images"]
+    assert cli.main(["sample", str(labelled), *arguments]) == 0
+    in_turn = np.load(out)["images"]
+    _, G = play.generator(labelled)
+    z = torch.randn(12, 64, generator=torch.Generator().manual_seed(7))
+    for images, y in [(threes, torch.full((12,), 3)), (in_turn, torch.arange(12) % 10)]:
+        with torch.no_grad():
+            assert np.array_equal(images, data.to_uint8(G(z, y))[:, 0].numpy())
+    assert not np.array_equal(threes, in_turn)
+    assert Image.open(labelled / "samples.png").size == (8 * 29 + 1,) * 2
+
+
+def test_a_label_that_no_digit_has_costs_a_sentence(labelled, tmp_path, capsys):
+    arguments = ["--label", "10", "--out", str(tmp_path / "a.png")]
+    assert cli.main(["sample", str(labelled), *arguments]) == 2
+    said = capsys.readouterr().err
+    assert_one_sentence(said)
+    assert "class 10" in said and "0 to 9" in said
+    assert not (tmp_path / "a.png").exists()
 
 
 # ------------------------------------------------------------------ stopped, disk full
