@@ -554,7 +554,7 @@ def ignores(answer) -> None:
     said = ""
     for kind in _KINDS:
         G = seeded(lambda kind=kind: Translator(kind))
-        x1, x2 = uniform(2, 3, 4, 4, low=-1), uniform(2, 3, 4, 4, low=-1)
+        x1, x2 = uniform(2, 3, 4, 4, low=0.2), uniform(2, 3, 4, 4, low=-1, high=-0.2)
         said += str(int(tensor(answer(G, x1, x2), ()).item() != 0))
         unchanged(answer)
     if said == _TRUTH:
