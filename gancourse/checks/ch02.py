@@ -109,6 +109,8 @@ def _step(kind: str = "right"):
 def step(answer) -> None:
     """answer(G, D, real, z_d, z_g, d_opt, g_opt): one step of the hinge game."""
     seed = int(torch.randint(1 << 30, (1,), generator=_RNG))
+    while not _telling(seed):
+        seed += 1
     # Several seeds: with one alone no logit might lie where two losses differ.
     got = [_both(answer.using(_moved, seed + k)) for k in range(3)]
     if _as(got, "right", seed):
@@ -121,6 +123,17 @@ def step(answer) -> None:
         "D's move is right, G's is not." if all(d_right) else "D's move is not right."
     )
     raise Mistake("other_value", where)
+
+
+def _telling(seed: int) -> bool:
+    """Whether the margins matter here: else some mistakes would move alike."""
+    right = _moved(_step(), seed)
+    moved = [_moved(_step(kind), seed) for kind in ("g_hinge", "no_cut", "no_margin")]
+    return not any(
+        equal(mine.double(), theirs, 1e-3, 1e-6)
+        for wrong, i in zip(moved, (1, 0, 0), strict=True)
+        for mine, theirs in [(wrong[i], right[i])]
+    )
 
 
 def _both(moved: object) -> list[Tensor]:

@@ -478,7 +478,11 @@ _POOL = {
 # --------------------------------------------------------------- 10.pool_ages
 
 _AGES = {"older": 100.0, "all": 50.0, "share": 0.5 * 0.99**100}
-_SLACK = {"older": 1.5, "all": 1.5, "share": 0.003}  # where one begins to count
+_SLACK = {
+    "older": 1.5,
+    "all": 1.5,
+    "share": 0.006,
+}  # two digits, and where one begins to count
 _WRONG_AGES = {
     "coin_forgotten": {"older": 50.0},
     "coin_counted_twice": {"older": 200.0},

@@ -139,6 +139,7 @@ def to_vgg(answer) -> None:
             "std_forgotten": unit - m,
             "mean_forgotten": unit / s,
             "neither": unit,
+            "untouched": x,
             "multiplied": (unit - m) * s,
             "variance": (unit - m) / s**2,
             "wrong_order": unit / s - m,
@@ -192,6 +193,11 @@ _TO_VGG = {
         "Your pixels lie in [0, 1], and that is all.",
         "mean and std are not used.",
         "(unit − mean) / std, channel by channel.",
+    ),
+    "untouched": Hint(
+        "Your pixels are what they were.",
+        "Mean 0.5 and deviation 0.5 lead back from [0, 1] to [−1, 1].",
+        "Use the mean and std that are given, for each colour its own.",
     ),
     "multiplied": Hint(
         "Your picture has nearly no contrast.",
@@ -365,6 +371,6 @@ _PIXEL_STEP = {
 
 EXERCISES = [
     Exercise("12.total_variation", total_variation, COMMON | _TV),
-    Exercise("12.to_vgg", to_vgg, COMMON | _TO_VGG),
+    Exercise("12.to_vgg", to_vgg, COMMON | _TO_VGG, 20.0),  # torchvision imports
     Exercise("12.pixel_step", pixel_step, COMMON | _PIXEL_STEP),
 ]

@@ -295,7 +295,7 @@ _OBJECTIVES = {
         "D's loss is made of its logits only.",
     ),
     "d_weighted": Hint(
-        "D's steps get shorter as you trust it less.",
+        "D's loss nearly vanishes where G hardly listens to it.",
         "The weight of the adversarial term belongs into G's sum only.",
         "d_loss is not weighted.",
     ),

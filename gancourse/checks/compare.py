@@ -74,10 +74,10 @@ def tensor(value: object, shape: tuple[int, ...] | None = None) -> Tensor:
 
 def _plain(value: object) -> object:
     if isinstance(value, (list, tuple)):
-        items = [torch.as_tensor(_plain(item)) for item in value]
-        return (
-            torch.stack([item.double() for item in items]) if items else torch.empty(0)
-        )
+        items = [torch.as_tensor(_plain(item)).double() for item in value]
+        if all(item.numel() == 1 for item in items):  # numbers, in whatever shape
+            items = [item.reshape(()) for item in items]
+        return torch.stack(items) if items else torch.empty(0)
     if isinstance(value, (str, dict, Other)) or callable(value):
         raise TypeError
     return value

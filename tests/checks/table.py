@@ -2,7 +2,8 @@
 
 import pytest
 
-from gancourse.checks import exercises, grade
+from gancourse.checks import course_exercises, exercises, grade
+from gancourse.checks.compare import COMMON
 
 
 def cases(chapter: str, right: dict, wrong: dict) -> tuple:
@@ -13,6 +14,9 @@ def cases(chapter: str, right: dict, wrong: dict) -> tuple:
     ours = [name for name in exercises() if name.startswith(chapter)]
     assert list(right) == list(wrong) == ours
     assert all(len(right[name]) >= 3 and len(wrong[name]) >= 6 for name in ours)
+    for name in ours:  # no hint that nobody has ever seen
+        hints = course_exercises.find(name).hints.items()
+        assert {k for k, hint in hints if COMMON.get(k) is not hint} <= set(wrong[name])
     passing = [(n, i, a) for n in ours for i, a in enumerate(right[n])]
     failing = [
         (n, mistake, answer)

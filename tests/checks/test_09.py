@@ -89,6 +89,9 @@ FIELD_WRONG = {
     "grows_by_kernel": field_grows,
     "times_kernel": lambda layers: np.prod([k for k, _ in layers]),
     "only_strides": lambda layers: np.prod([s for _, s in layers]),
+    "starts_at_zero": lambda layers: reduce(
+        lambda r, layer: (r - 1) * layer[1] + layer[0], layers[::-1], 0
+    ),
     "one_short": lambda layers: field_forwards(layers) - 1,
     "an_area": lambda layers: field_forwards(layers) ** 2,
     "other_value": lambda layers: 70 if len(layers) == 5 else 16,
@@ -157,6 +160,8 @@ GENERATOR_WRONG = {
     "sigmoid_twice": lambda D, x, y, f, w: (
         sp(-pair(D, x, f).sigmoid()).mean() + w * near(y, f)
     ),
+    "no_logarithm": lambda D, x, y, f, w: w * near(y, f) - pair(D, x, f).mean(),
+    "patches_summed": lambda D, x, y, f, w: sp(-pair(D, x, f)).sum() + w * near(y, f),
     "fake_detached": [
         lambda D, x, y, f, w: sp(-pair(D, x, f.detach())).mean() + w * near(y, f),
         lambda D, x, y, f, w: sp(-pair(D, x, f)).mean() + w * near(y, f.detach()),
@@ -220,7 +225,10 @@ CONSTANTS_WRONG = {
     "mean_for_both": lambda y, p: (mean(y, p), mean(y, p)),
     "median_for_both": lambda y, p: (median(y, p), median(y, p)),
     "shares_ignored": lambda y, p: (y.mean(), y.median()),
-    "median_without_shares": lambda y, p: (mean(y, p), y.median()),
+    "median_without_shares": [
+        lambda y, p: (mean(y, p), y.median()),
+        lambda y, p: {"mean": mean(y, p), "median": y.median()},
+    ],
     "mean_without_shares": lambda y, p: (y.mean(), median(y, p)),
     "commonest_for_l1": lambda y, p: (mean(y, p), y[p.argmax()]),
     "not_sorted": lambda y, p: (mean(y, p), y[p.cumsum(0) >= 0.5][0]),

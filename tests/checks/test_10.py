@@ -343,6 +343,7 @@ RIGHT = {
     "10.pool_ages": [
         ages(),
         (100, 50, 0.18302),
+        ages(share=0.18),
         lambda: ages(torch.tensor(100), np.float64(50), 0.5 * math.exp(-1)),
         ages(99, 49.5, 18.3),
         ages_simulated,

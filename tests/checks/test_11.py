@@ -86,6 +86,12 @@ def reduce_loop(images, k):
     return out
 
 
+def reduce_halving(x, f):
+    for _ in range(f // 2):
+        x = F.avg_pool2d(x, 2)
+    return x
+
+
 def reduce_slices(x, k):
     return sum(x[..., i::k, j::k] for i in range(k) for j in range(k)) / (k * k)
 
@@ -123,7 +129,10 @@ REDUCE_WRONG = {
     "bicubic_without_antialias": resized("bicubic"),
     "bilinear": resized("bilinear", True),
     "bilinear_without_antialias": resized("bilinear"),
-    "shape": lambda x, f: F.avg_pool2d(x, f, stride=1),
+    "shape": [
+        lambda x, f: F.avg_pool2d(x, f, stride=1),
+        lambda x, f: reduce_halving(x, f),  # right for 2 and 4 only
+    ],
 }
 
 # --------------------------------------------------------------- 11.shuffle
@@ -292,6 +301,19 @@ def luma_package(grey, painted):
     return pairs.yuv_to_rgb(yuv)
 
 
+def luma_four_digits(grey, painted):
+    """The way back as textbooks print it."""
+    y, u, v = grey[:, 0], *pairs.rgb_to_yuv(painted)[:, 1:].unbind(1)
+    channels = [y + 1.14 * v, y - 0.395 * u - 0.581 * v, y + 2.033 * u]
+    return torch.stack(channels, 1)
+
+
+def psnr_torchmetrics(x, y):
+    from torchmetrics.functional.image import peak_signal_noise_ratio
+
+    return peak_signal_noise_ratio(x, y, data_range=(-1.0, 1.0))
+
+
 def luma_loop(grey, painted):
     out = painted.clone()
     for k in range(len(out)):
@@ -317,6 +339,9 @@ LUMA_WRONG = {
     ),
     "red_replaced": lambda g, c: torch.cat([g[:, :1], c[:, 1:]], 1),
     "green_as_luma": lambda g, c: c + g - c[:, 1:2],
+    "other_standard": lambda g, c: (
+        c + g - 0.2126 * c[:, :1] - 0.7152 * c[:, 1:2] - 0.0722 * c[:, 2:]
+    ),
     "whole_picture": lambda g, c: c + (g - Y(c)).mean((2, 3), keepdim=True)[:, :1],
     "wrong_sign": lambda g, c: c - g + Y(c),
     "shape": lambda g, c: luma_shift(g, c)[:, :1],
@@ -331,7 +356,14 @@ def luma_in_place(grey, painted):
 LUMA_WRONG["writes_over_input"] = luma_in_place
 
 RIGHT = {
-    "11.psnr": [psnr_root, psnr_shifted, psnr_library, psnr_loop, psnr_natural],
+    "11.psnr": [
+        psnr_root,
+        psnr_shifted,
+        psnr_library,
+        psnr_loop,
+        psnr_natural,
+        psnr_torchmetrics,
+    ],
     "11.reduce": [
         reduce_reshape,
         reduce_conv,
@@ -349,7 +381,13 @@ RIGHT = {
         laid("ncrshw", "nchrws"),
     ],
     "11.best_answer": [best_loop, best_variance, best_numpy, best_descent],
-    "11.keep_luma": [luma_shift, luma_library, luma_package, luma_loop],
+    "11.keep_luma": [
+        luma_shift,
+        luma_library,
+        luma_package,
+        luma_loop,
+        luma_four_digits,
+    ],
 }
 WRONG = {
     "11.psnr": PSNR_WRONG,

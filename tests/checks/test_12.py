@@ -307,6 +307,7 @@ TO_VGG_WRONG = {
     "only_shifted": per_channel(lambda x, m, s: (x + 1 - m) / s),
     "std_forgotten": per_channel(lambda x, m, s: (x + 1) / 2 - m),
     "mean_forgotten": per_channel(lambda x, m, s: (x + 1) / 2 / s),
+    "untouched": lambda x, m, s: ((x + 1) / 2 - 0.5) / 0.5,
     "neither": per_channel(lambda x, m, s: (x + 1) / 2),
     "multiplied": per_channel(lambda x, m, s: ((x + 1) / 2 - m) * s),
     "variance": per_channel(lambda x, m, s: ((x + 1) / 2 - m) / s.square()),

@@ -160,7 +160,7 @@ def objectives_bce(content, style, real, fake, weights):
     terms = (content, style, adversarial)
     g_loss = sum(w * t for w, t in zip(weights, terms, strict=True))
     d_loss = bce(real, torch.ones_like(real)) + bce(fake, torch.zeros_like(fake))
-    return [g_loss, d_loss]
+    return g_loss[None], d_loss  # two numbers, in two shapes
 
 
 def objectives_log(content, style, real, fake, w):
