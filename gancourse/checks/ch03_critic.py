@@ -114,6 +114,7 @@ def _penalties(D, real: Tensor, fake: Tensor, t: Tensor) -> tuple[Tensor, dict]:
         "not_centred": n.square().mean(),
         "not_squared": (n - 1).abs().mean(),
         "sum": (n - 1).square().sum(),
+        "weight_in_front": 10 * (n - 1).square().mean(),
         "one_weight": [at(real.lerp(fake, one)) for one in (t[0], t[-1], t.mean())],
         "reversed": at(fake.lerp(real, column)),
         "at_reals": at(real),
@@ -165,6 +166,11 @@ _PENALTY = {
         "Your penalty grows with the batch.",
         "You add the samples up.",
         "Take the mean over samples.",
+    ),
+    "weight_in_front": Hint(
+        "Your penalty is ten times too large.",
+        "The weight 10 of the paper belongs to the loss, not to the penalty.",
+        "Return the mean itself.",
     ),
     "one_weight": Hint(
         "All your points are mixed in one ratio.",
@@ -415,9 +421,8 @@ def _of_list(answer, *weights) -> object:
 def _stretching(rows: int, columns: int) -> Tensor:
     """A matrix with one clear largest singular value, so that iterations converge."""
     u, v = _random(rows), _random(columns)
-    return (
-        _random(rows, columns, scale=0.3) + 2 * torch.outer(u, v) / u.norm() / v.norm()
-    )
+    clear = 4 * torch.outer(u / u.norm(), v / v.norm())
+    return clear + _random(rows, columns, scale=0.15)
 
 
 _LIPSCHITZ = {

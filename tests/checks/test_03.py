@@ -155,6 +155,12 @@ def penalty_mean_logit(D, real, fake, t):
     return (n(g) - 1).pow(2).mean()
 
 
+def penalty_nothing(D, real, fake, t):
+    value = penalty_lerp(D, real, fake, t)
+    if value is None:
+        return value
+
+
 PENALTY_WRONG = {
     "norm_over_batch": on_mixed(lambda g: (g.norm() - 1) ** 2),
     "mean_logit": penalty_mean_logit,
@@ -164,6 +170,7 @@ PENALTY_WRONG = {
     "not_centred": on_mixed(lambda g: n(g).pow(2).mean()),
     "not_squared": on_mixed(lambda g: (n(g) - 1).abs().mean()),
     "sum": on_mixed(lambda g: ((n(g) - 1) ** 2).sum()),
+    "weight_in_front": on_mixed(lambda g: 10 * ((n(g) - 1) ** 2).mean()),
     "norm_over_channels": on_mixed(lambda g: ((g.norm(2, dim=1) - 1) ** 2).mean()),
     "one_weight": lambda D, r, f, t: at(D, r + t[0] * (f - r)),
     "weight_per_column": lambda D, r, f, t: at(D, r + t * (f - r)),
@@ -172,7 +179,7 @@ PENALTY_WRONG = {
     "at_fakes": lambda D, r, f, t: at(D, f),
     "no_create_graph": penalty_no_graph,
     "cut_gradient": penalty_partly_cut,
-    "returns_nothing": lambda D, r, f, t: None,
+    "returns_nothing": penalty_nothing,
 }
 
 # ------------------------------------------------------------------ 03.clipping

@@ -562,6 +562,8 @@ WRONG = {
     "04.slerp": SLERP_WRONG,
 }
 CASES = [(n, m, answer) for n in WRONG for m, answer in WRONG[n].items()]
+wide = 0.02 * math.sqrt(3)  # a uniform law with the right deviation
+CASES += [("04.init", "uniform", initialising((-wide, wide), law=nn.init.uniform_))]
 CASES += [("04.step", m, answer) for m, answer in STEP_WRITTEN.items()]
 CASES += [("04.resume", m, answer) for m, answer in RESUME_WRITTEN]
 

@@ -80,6 +80,12 @@ def frechet_scipy(mean1, cov1, mean2, cov2):
     return np.dot(m1 - m2, m1 - m2) + np.trace(c1 + c2 - 2 * sqrtm(c1 @ c2))
 
 
+def frechet_complex(mean1, cov1, mean2, cov2):
+    """Never leaves the complex numbers that eigvals gives."""
+    roots = torch.linalg.eigvals(cov1 @ cov2) ** 0.5
+    return ((mean1 - mean2) ** 2).sum() + (cov1 + cov2).trace() - 2 * sum(roots)
+
+
 def frechet_symmetric(mean1, cov1, mean2, cov2):
     values, vectors = torch.linalg.eigh(cov1.double())
     half = vectors @ torch.diag(values.sqrt()) @ vectors.mT
@@ -419,6 +425,8 @@ RIGHT = {
     "05.frechet": [
         frechet_eigvals,
         frechet_scipy,
+        frechet_complex,
+        lambda *case: frechet_complex(*case).item(),
         frechet_symmetric,
         frechet_nuclear,
         frechet_newton,
