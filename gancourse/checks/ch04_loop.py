@@ -89,8 +89,8 @@ def _moved(step, seed: int) -> dict:
 
 _STEP_KINDS = (
     "old_gradients", "d_steps_too", "g_does_not_move", "d_does_not_move", "one_loss",
-    "saturating", "confusion", "g_sign", "d_sign", "labels_swapped", "reals_only",
-    "halved", "d_not_cleared", "same_latents", "g_first",
+    "saturating", "confusion", "g_sign", "g_label_zero", "d_sign", "labels_swapped",
+    "reals_only", "halved", "d_not_cleared", "same_latents", "g_first",
 )  # fmt: skip
 
 
@@ -114,6 +114,7 @@ def _gan_step(kind: str = "right"):
             "saturating": -softplus(s),
             "confusion": softplus(s) + softplus(-s),
             "g_sign": -softplus(-s),
+            "g_label_zero": softplus(s),
         }
         return losses.get(kind, softplus(-s)).mean()
 
@@ -190,6 +191,11 @@ _STEP = {
         "Your G makes its samples look faker with each step.",
         "It minimises log D.",
         "Minimise −log D(G(z)) = softplus(−logit).",
+    ),
+    "g_label_zero": Hint(
+        "Your G makes its samples look faker with each step.",
+        "In its own move it is told the label of fakes, 0.",
+        "G wants to be called real: label 1, that is −log D(G(z)) = softplus(−logit).",
     ),
     "d_sign": Hint(
         "Your D gets worse with each step.",

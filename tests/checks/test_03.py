@@ -57,6 +57,12 @@ def radius_torch(a, b, moves):
     return torch.linalg.eig(A)[0].abs().max()
 
 
+def radius_gelfand(a, b, moves):
+    """The norm of a high power is near enough."""
+    power = np.linalg.matrix_power(round_matrix(a, b, moves), 300)
+    return np.linalg.norm(power, 2) ** (1 / 300)
+
+
 def radius_x_moves_too(a, b, moves):
     A = np.linalg.matrix_power(round_matrix(a, b, 1), moves)
     return np.abs(np.linalg.eigvals(A)).max()
@@ -476,7 +482,9 @@ SMOOTHING_WRONG = {
 }
 
 RIGHT = {
-    "03.radius": [radius_numpy, radius_formula, radius_by_playing, radius_torch],
+    "03.radius": [
+        radius_numpy, radius_formula, radius_by_playing, radius_torch, radius_gelfand,
+    ],
     "03.penalty": [penalty_textbook, penalty_loop, penalty_func, penalty_lerp],
     "03.clipping": [critic_plain, critic_by_hand, critic_functional],
     "03.lipschitz": [lipschitz_svd, lipschitz_power, lipschitz_eigen, lipschitz_numpy],
