@@ -102,12 +102,20 @@ def _penalties(D, real: Tensor, fake: Tensor, t: Tensor) -> tuple[Tensor, dict]:
     def at(x: Tensor) -> Tensor:
         return (slopes(x).flatten(1).norm(dim=1) - 1).square().mean()
 
-    mixed = real.lerp(fake, column)
+    mixed, first = real.lerp(fake, column), real.lerp(fake, t[0])
     g = slopes(mixed)
     n = g.flatten(1).norm(dim=1)
     wrong = {
-        "norm_over_batch": (g.norm() - 1).square(),
-        "mean_logit": (n / len(n) - 1).square().mean(),
+        # Half repaired: the first of the faults that are left is named.
+        "norm_over_batch": [
+            (slopes(x).norm() / by - 1).square()
+            for x in (mixed, first)
+            for by in (1, len(n))
+        ],
+        "mean_logit": [
+            (slopes(x).flatten(1).norm(dim=1) / len(n) - 1).square().mean()
+            for x in (mixed, first)
+        ],
         "mean_before_square": (n.mean() - 1).square(),
         "no_root": (n.square() - 1).square().mean(),
         "one_sided": (n - 1).relu().square().mean(),

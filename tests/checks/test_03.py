@@ -167,6 +167,30 @@ def penalty_nothing(D, real, fake, t):
         return value
 
 
+def penalty_as_found(D, real, fake, t):
+    """The program of the exercise, untouched; then with more and more repaired."""
+    x = (real + t[0] * (fake - real)).requires_grad_()
+    (gradient,) = torch.autograd.grad(D(x).mean(), x)
+    return (gradient.norm() - 1) ** 2
+
+
+def penalty_one_repaired(D, real, fake, t):
+    x = mixed(real, fake, t).requires_grad_()
+    (gradient,) = torch.autograd.grad(D(x).mean(), x, create_graph=True)
+    return (gradient.norm() - 1) ** 2
+
+
+def penalty_two_repaired(D, real, fake, t):
+    x = (real + t[0] * (fake - real)).requires_grad_()
+    (gradient,) = torch.autograd.grad(D(x).mean(), x, create_graph=True)
+    return ((gradient.flatten(1).norm(dim=1) - 1) ** 2).mean()
+
+
+PENALTY_WRITTEN = [
+    ("norm_over_batch", penalty_as_found),
+    ("norm_over_batch", penalty_one_repaired),
+    ("mean_logit", penalty_two_repaired),
+]
 PENALTY_WRONG = {
     "norm_over_batch": on_mixed(lambda g: (g.norm() - 1) ** 2),
     "mean_logit": penalty_mean_logit,
@@ -503,6 +527,7 @@ WRONG = {
 }
 CASES = [(n, m, answer) for n in WRONG for m, answer in WRONG[n].items()]
 CASES += [("03.clipping", m, answer) for m, answer in CLIPPING_WRITTEN.items()]
+CASES += [("03.penalty", m, answer) for m, answer in PENALTY_WRITTEN]
 CASES += [("03.average", m, answer) for m, answer in AVERAGE_WRITTEN]
 
 

@@ -145,6 +145,22 @@ FRECHET_WRONG = {
     ),
 }
 
+
+def frechet_as_found(mean1, cov1, mean2, cov2):
+    """The program of the exercise, untouched; then with more and more repaired."""
+    root = torch.sqrt(cov1 * cov2)
+    return (mean1 - mean2).norm() + torch.trace(cov1 + cov2 - root)
+
+
+def frechet_one_repaired(mean1, cov1, mean2, cov2):
+    root = torch.sqrt(cov1 @ cov2)
+    return (mean1 - mean2).norm() + torch.trace(cov1 + cov2 - root)
+
+
+def frechet_two_repaired(mean1, cov1, mean2, cov2):
+    return (mean1 - mean2).norm() + torch.trace(cov1 + cov2 - sqrtm(cov1 @ cov2))
+
+
 # ------------------------------------------------------------------ 05.floor
 
 
@@ -447,7 +463,12 @@ WRONG = {
 CASES = [(n, m, answer) for n in WRONG for m, answer in WRONG[n].items()]
 # The mean over classes of probabilities is 1/K: equal shares again.
 other_axis = lambda p: kl(p, p.mean(1)[:, None]).sum(1).mean().exp()
-CASES += [("05.inception", "uniform_marginal", other_axis)]
+CASES += [
+    ("05.inception", "uniform_marginal", other_axis),
+    ("05.frechet", "elementwise_product", frechet_as_found),
+    ("05.frechet", "elementwise_root", frechet_one_repaired),
+    ("05.frechet", "no_factor", frechet_two_repaired),
+]
 
 
 @pytest.mark.parametrize(
