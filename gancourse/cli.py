@@ -1,4 +1,4 @@
-"""The `gancourse` command: start, doctor, run, train, sample, style, bands, release.
+"""The `gancourse` command: start, doctor, run, bands, release, grade, train, sample, …
 
 Exit status: 0 success; 1 a run, a metric or a save failed; 2 wrong usage or input, said
 in one sentence on stderr; 130 interrupted. What a command needs is imported by it.
@@ -139,6 +139,30 @@ def release(args) -> int:
     if not changed:
         print("The exercises are those of the solutions.")
     return 1 if args.check and changed else 0
+
+
+def grade(args) -> int:
+    """Mark a folder of submitted exercises; a table and a page for each learner."""
+    from gancourse import grading, storage
+
+    folder, out = storage.absolute(args.folder), storage.absolute(args.out)
+    if not folder.is_dir():
+        raise GancourseError(f"There is no folder '{args.folder}'; nothing was marked.")
+    if out.exists():
+        raise GancourseError(
+            f"'{args.out}' exists already, and was kept; nothing was marked. "
+            "Name another file, or move this one away."
+        )
+    feedback, marks = out.with_name(f"{out.stem}-feedback"), []
+    for mark in grading.grade(folder, feedback):
+        marks.append(mark)
+        what = mark.exercise or mark.notebook or mark.file
+        score = f"{mark.points:g}/{mark.of:g}"
+        print(f"{mark.student:16} {what:24} {score:6} {mark.remark}", flush=True)
+    grading.write(marks, out)
+    print("", *grading.totals(marks), sep="\n")
+    print(f"\nThe table is {args.out}, the pages are in {feedback.name}/ beside it.")
+    return int(not all(mark.exercise for mark in marks))
 
 
 def train(args) -> int:
@@ -327,6 +351,10 @@ def parser() -> Parser:
     add = command(release)
     add("--check", action="store_true", help="write nothing, only compare")
     add("--force", action="store_true", help="over uncommitted changes")
+
+    add = command(grade)
+    add("folder", metavar="FOLDER", help="one folder or notebook for each learner")
+    add("--out", type=Path, required=True, metavar="FILE", help="the table, a .csv")
 
     add = command(train)
     games = one_of("game", "mlp", "dcgan", "conditional")

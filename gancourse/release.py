@@ -21,7 +21,7 @@ def exercise(solution: Path) -> bytes:
     """The exercise notebook that nbgrader makes of a solution notebook."""
     import nbformat
 
-    _need_nbgrader()
+    need_nbgrader()
     from nbgrader import preprocessors as steps
     from traitlets.config import Config
 
@@ -65,11 +65,12 @@ def release(check: bool = False, force: bool = False) -> list[str]:
     return differing
 
 
-def _need_nbgrader() -> None:
+def need_nbgrader() -> None:
+    """Raise GancourseError where nbgrader is not installed."""
     try:
         import nbgrader  # noqa: F401
     except ImportError:
         raise GancourseError(
-            "nbgrader is not installed, and nothing was written. Install it with: "
+            "nbgrader is not installed, and nothing was done. Install it with: "
             'python -m pip install -e ".[instructor]"'
         ) from None

@@ -66,10 +66,12 @@ ALLOWED |= {
     "runs": (*BELOW, "course", "pages", "stored"),
     "bands": (*BELOW, "course", "runs"),
     "release": (*BELOW, "course", "stored"),
+    "grading": (*BELOW, "release"),
     "doctor": (*BELOW, "course"),
     "play": (*BELOW,),
     "cli": (
         *("course", "workcopy", "runs", "bands", "release", "doctor", "play"),
+        "grading",
         *BELOW,
     ),
     "__main__": ("cli",),

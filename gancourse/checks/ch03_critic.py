@@ -102,18 +102,27 @@ def _penalties(D, real: Tensor, fake: Tensor, t: Tensor) -> tuple[Tensor, dict]:
     def at(x: Tensor) -> Tensor:
         return (slopes(x).flatten(1).norm(dim=1) - 1).square().mean()
 
-    mixed = real.lerp(fake, column)
+    mixed, first = real.lerp(fake, column), real.lerp(fake, t[0])
     g = slopes(mixed)
     n = g.flatten(1).norm(dim=1)
     wrong = {
-        "norm_over_batch": (g.norm() - 1).square(),
-        "mean_logit": (n / len(n) - 1).square().mean(),
+        # Half repaired: the first of the faults that are left is named.
+        "norm_over_batch": [
+            (slopes(x).norm() / by - 1).square()
+            for x in (mixed, first)
+            for by in (1, len(n))
+        ],
+        "mean_logit": [
+            (slopes(x).flatten(1).norm(dim=1) / len(n) - 1).square().mean()
+            for x in (mixed, first)
+        ],
         "mean_before_square": (n.mean() - 1).square(),
         "no_root": (n.square() - 1).square().mean(),
         "one_sided": (n - 1).relu().square().mean(),
         "not_centred": n.square().mean(),
         "not_squared": (n - 1).abs().mean(),
         "sum": (n - 1).square().sum(),
+        "weight_in_front": 10 * (n - 1).square().mean(),
         "one_weight": [at(real.lerp(fake, one)) for one in (t[0], t[-1], t.mean())],
         "reversed": at(fake.lerp(real, column)),
         "at_reals": at(real),
@@ -165,6 +174,11 @@ _PENALTY = {
         "Your penalty grows with the batch.",
         "You add the samples up.",
         "Take the mean over samples.",
+    ),
+    "weight_in_front": Hint(
+        "Your penalty is ten times too large.",
+        "The weight 10 of the paper belongs to the loss, not to the penalty.",
+        "Return the mean itself.",
     ),
     "one_weight": Hint(
         "All your points are mixed in one ratio.",
@@ -415,9 +429,8 @@ def _of_list(answer, *weights) -> object:
 def _stretching(rows: int, columns: int) -> Tensor:
     """A matrix with one clear largest singular value, so that iterations converge."""
     u, v = _random(rows), _random(columns)
-    return (
-        _random(rows, columns, scale=0.3) + 2 * torch.outer(u, v) / u.norm() / v.norm()
-    )
+    clear = 4 * torch.outer(u / u.norm(), v / v.norm())
+    return clear + _random(rows, columns, scale=0.15)
 
 
 _LIPSCHITZ = {

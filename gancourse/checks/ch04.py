@@ -58,17 +58,23 @@ def _layer(weight: Tensor, name: str, forgotten: str) -> None:
         raise Mistake("batchnorm_at_zero" if mean else "convolutions_at_one")
     if _drawn(weight, mean, math.sqrt(0.02)):
         raise Mistake("variance")
-    if _drawn(weight, mean, 0.02 / math.sqrt(3)):
+    if _drawn(weight, mean, 0.02 / math.sqrt(3), bell=False):
+        raise Mistake("uniform")
+    if _drawn(weight, mean, 0.02, bell=False):
         raise Mistake("uniform")
     told = f"In {where} the mean is {weight.mean():.4f}, the std {weight.std():.4f}."
     raise Mistake("other_value", told)
 
 
-def _drawn(weight: Tensor, mean: float, std: float) -> bool:
-    """Whether these look drawn with this mean and deviation: six standard errors."""
-    n = weight.numel()
+def _drawn(weight: Tensor, mean: float, std: float, bell: bool = True) -> bool:
+    """Whether these look drawn with this mean and deviation: six standard errors.
+
+    A bell has a fourth moment of 3 in units of the variance, a uniform law 1.8.
+    """
+    n, scaled = weight.numel(), (weight - weight.mean()) / weight.std()
     off = (weight.mean() - mean).abs() < 6 * std / math.sqrt(n)
-    return bool(off and (weight.std() / std - 1).abs() < 6 / math.sqrt(2 * n))
+    narrow = (weight.std() / std - 1).abs() < 6 / math.sqrt(2 * n)
+    return bool(off and narrow and (not bell or scaled.pow(4).mean() > 2.4))
 
 
 def _initialised(answer, seed: int) -> dict:
@@ -132,7 +138,7 @@ _INIT = {
         "normal_(mean, std) wants the standard deviation: 0.02 itself.",
     ),
     "uniform": Hint(
-        "Your weights stop dead at ±0.02.",
+        "Your weights stop dead at some bound; a normal law has tails.",
         "They are drawn from a uniform law.",
         "nn.init.normal_, not uniform_.",
     ),

@@ -44,7 +44,7 @@ def step(answer) -> None:
         if all(_alike(one, name, seed + k) for k, one in enumerate(found)):
             if name == "right":
                 return
-            raise Mistake(name)
+            raise Mistake(_ALSO.get(name, name))
     right = _moved(_gan_step(), seed)
     d_right = equal(tensor(found[0]["first"][0]), right["first"][0], 1e-3, 1e-6)
     where = "D's move is right, G's is not." if d_right else "D's move is not right."
@@ -89,9 +89,11 @@ def _moved(step, seed: int) -> dict:
 
 _STEP_KINDS = (
     "old_gradients", "d_steps_too", "g_does_not_move", "d_does_not_move", "one_loss",
-    "saturating", "confusion", "g_sign", "d_sign", "labels_swapped", "reals_only",
-    "halved", "d_not_cleared", "same_latents", "g_first",
+    "saturating", "confusion", "g_sign", "g_label_zero", "d_sign", "labels_swapped",
+    "reals_only", "halved", "d_not_cleared", "same_latents", "g_first",
+    "as_found", "d_steps_too_cleared",
 )  # fmt: skip
+_ALSO = {"as_found": "old_gradients", "d_steps_too_cleared": "d_steps_too"}
 
 
 def _gan_step(kind: str = "right"):
@@ -114,29 +116,33 @@ def _gan_step(kind: str = "right"):
             "saturating": -softplus(s),
             "confusion": softplus(s) + softplus(-s),
             "g_sign": -softplus(-s),
+            "g_label_zero": softplus(s),
         }
         return losses.get(kind, softplus(-s)).mean()
 
+    old = kind in ("old_gradients", "as_found")
+    again = kind in ("d_steps_too", "d_steps_too_cleared", "as_found")
+
     def step(G, D, real, z_d, z_g, d_opt, g_opt):
         def move_d():
-            if kind == "old_gradients":
+            if old:
                 g_opt.zero_grad()
             if kind != "d_not_cleared":
                 d_opt.zero_grad()
             fake = G(z_d)
-            d_loss(
-                D(real), D(fake if kind == "old_gradients" else fake.detach())
-            ).backward()
+            d_loss(D(real), D(fake if old else fake.detach())).backward()
             if kind != "d_does_not_move":
                 d_opt.step()
 
         def move_g():
-            if kind != "old_gradients":
+            if not old:
                 g_opt.zero_grad()
+            if kind == "d_steps_too_cleared":
+                d_opt.zero_grad()
             g_loss(D(G(z_d if kind == "same_latents" else z_g))).backward()
             if kind != "g_does_not_move":
                 g_opt.step()
-            if kind == "d_steps_too":
+            if again:
                 d_opt.step()
 
         if kind == "one_loss":
@@ -190,6 +196,11 @@ _STEP = {
         "Your G makes its samples look faker with each step.",
         "It minimises log D.",
         "Minimise −log D(G(z)) = softplus(−logit).",
+    ),
+    "g_label_zero": Hint(
+        "Your G makes its samples look faker with each step.",
+        "In its own move it is told the label of fakes, 0.",
+        "G wants to be called real: label 1, that is −log D(G(z)) = softplus(−logit).",
     ),
     "d_sign": Hint(
         "Your D gets worse with each step.",

@@ -56,9 +56,10 @@ def tensor(value: object, shape: tuple[int, ...] | None = None) -> Tensor:
     if value is None:
         raise Mistake("returns_nothing")
     try:
-        found = torch.as_tensor(_plain(value)).double()
+        found = torch.as_tensor(_plain(value))
     except (TypeError, ValueError, RuntimeError):
         raise Mistake("no_numbers", _seen(value)) from None
+    found = _real(found).double()
     if shape is None:
         return found
     same = found.shape == shape or [n for n in found.shape if n != 1] == [
@@ -72,9 +73,21 @@ def tensor(value: object, shape: tuple[int, ...] | None = None) -> Tensor:
     return found.reshape(shape)
 
 
+def _real(found: Tensor) -> Tensor:
+    """Eigenvalues and roots of matrices come as complex numbers, real but for rounding.
+
+    An imaginary part that is more than rounding is no number of ours.
+    """
+    if not found.is_complex():
+        return found
+    if (found.imag.abs() > 1e-4 * (1 + found.abs())).any():
+        raise Mistake("no_numbers", "Its result has an imaginary part.")
+    return found.real
+
+
 def _plain(value: object) -> object:
     if isinstance(value, (list, tuple)):
-        items = [torch.as_tensor(_plain(item)).double() for item in value]
+        items = [_real(torch.as_tensor(_plain(item))).double() for item in value]
         if all(item.numel() == 1 for item in items):  # numbers, in whatever shape
             items = [item.reshape(()) for item in items]
         return torch.stack(items) if items else torch.empty(0)

@@ -48,6 +48,8 @@ def _plain(value: object, depth: int) -> dict:
         return {"v": value}
     if kind is float:
         return {"f": value.hex()}
+    if kind is complex:
+        return _plain(torch.tensor(value, dtype=torch.complex128), depth)
     if kind in (Tensor, torch.nn.Parameter):
         flat = value.detach().cpu().contiguous().reshape(-1).view(torch.uint8)
         raw = base64.b64encode(flat.numpy().tobytes()).decode()

@@ -57,6 +57,12 @@ def radius_torch(a, b, moves):
     return torch.linalg.eig(A)[0].abs().max()
 
 
+def radius_gelfand(a, b, moves):
+    """The norm of a high power is near enough."""
+    power = np.linalg.matrix_power(round_matrix(a, b, moves), 300)
+    return np.linalg.norm(power, 2) ** (1 / 300)
+
+
 def radius_x_moves_too(a, b, moves):
     A = np.linalg.matrix_power(round_matrix(a, b, 1), moves)
     return np.abs(np.linalg.eigvals(A)).max()
@@ -155,6 +161,36 @@ def penalty_mean_logit(D, real, fake, t):
     return (n(g) - 1).pow(2).mean()
 
 
+def penalty_nothing(D, real, fake, t):
+    value = penalty_lerp(D, real, fake, t)
+    if value is None:
+        return value
+
+
+def penalty_as_found(D, real, fake, t):
+    """The program of the exercise, untouched; then with more and more repaired."""
+    x = (real + t[0] * (fake - real)).requires_grad_()
+    (gradient,) = torch.autograd.grad(D(x).mean(), x)
+    return (gradient.norm() - 1) ** 2
+
+
+def penalty_one_repaired(D, real, fake, t):
+    x = mixed(real, fake, t).requires_grad_()
+    (gradient,) = torch.autograd.grad(D(x).mean(), x, create_graph=True)
+    return (gradient.norm() - 1) ** 2
+
+
+def penalty_two_repaired(D, real, fake, t):
+    x = (real + t[0] * (fake - real)).requires_grad_()
+    (gradient,) = torch.autograd.grad(D(x).mean(), x, create_graph=True)
+    return ((gradient.flatten(1).norm(dim=1) - 1) ** 2).mean()
+
+
+PENALTY_WRITTEN = [
+    ("norm_over_batch", penalty_as_found),
+    ("norm_over_batch", penalty_one_repaired),
+    ("mean_logit", penalty_two_repaired),
+]
 PENALTY_WRONG = {
     "norm_over_batch": on_mixed(lambda g: (g.norm() - 1) ** 2),
     "mean_logit": penalty_mean_logit,
@@ -164,6 +200,7 @@ PENALTY_WRONG = {
     "not_centred": on_mixed(lambda g: n(g).pow(2).mean()),
     "not_squared": on_mixed(lambda g: (n(g) - 1).abs().mean()),
     "sum": on_mixed(lambda g: ((n(g) - 1) ** 2).sum()),
+    "weight_in_front": on_mixed(lambda g: 10 * ((n(g) - 1) ** 2).mean()),
     "norm_over_channels": on_mixed(lambda g: ((g.norm(2, dim=1) - 1) ** 2).mean()),
     "one_weight": lambda D, r, f, t: at(D, r + t[0] * (f - r)),
     "weight_per_column": lambda D, r, f, t: at(D, r + t * (f - r)),
@@ -172,7 +209,7 @@ PENALTY_WRONG = {
     "at_fakes": lambda D, r, f, t: at(D, f),
     "no_create_graph": penalty_no_graph,
     "cut_gradient": penalty_partly_cut,
-    "returns_nothing": lambda D, r, f, t: None,
+    "returns_nothing": penalty_nothing,
 }
 
 # ------------------------------------------------------------------ 03.clipping
@@ -469,7 +506,9 @@ SMOOTHING_WRONG = {
 }
 
 RIGHT = {
-    "03.radius": [radius_numpy, radius_formula, radius_by_playing, radius_torch],
+    "03.radius": [
+        radius_numpy, radius_formula, radius_by_playing, radius_torch, radius_gelfand,
+    ],
     "03.penalty": [penalty_textbook, penalty_loop, penalty_func, penalty_lerp],
     "03.clipping": [critic_plain, critic_by_hand, critic_functional],
     "03.lipschitz": [lipschitz_svd, lipschitz_power, lipschitz_eigen, lipschitz_numpy],
@@ -488,6 +527,7 @@ WRONG = {
 }
 CASES = [(n, m, answer) for n in WRONG for m, answer in WRONG[n].items()]
 CASES += [("03.clipping", m, answer) for m, answer in CLIPPING_WRITTEN.items()]
+CASES += [("03.penalty", m, answer) for m, answer in PENALTY_WRITTEN]
 CASES += [("03.average", m, answer) for m, answer in AVERAGE_WRITTEN]
 
 

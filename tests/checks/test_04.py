@@ -231,11 +231,41 @@ def step_g_detached(G, D, real, z_d, z_g, d_opt, g_opt):
     g_opt.step()
 
 
-STEP_WRONG = {name: ch04_loop._gan_step(name) for name in ch04_loop._STEP_KINDS} | {
+def step_as_found(G, D, real, z_d, z_g, d_opt, g_opt):
+    """The program of the exercise, untouched."""
+    g_opt.zero_grad()
+    d_opt.zero_grad()
+    d_loss = F.softplus(-D(real)).mean() + F.softplus(D(G(z_d))).mean()
+    d_loss.backward()
+    d_opt.step()
+    g_loss = F.softplus(-D(G(z_g))).mean()
+    g_loss.backward()
+    g_opt.step()
+    d_opt.step()
+
+
+def step_half_repaired(G, D, real, z_d, z_g, d_opt, g_opt):
+    d_opt.zero_grad()
+    (F.softplus(-D(real)).mean() + F.softplus(D(G(z_d))).mean()).backward()
+    d_opt.step()
+    d_opt.zero_grad()
+    g_opt.zero_grad()
+    F.softplus(-D(G(z_g))).mean().backward()
+    g_opt.step()
+    d_opt.step()
+
+
+STEP_KINDS = [name for name in ch04_loop._STEP_KINDS if name not in ch04_loop._ALSO]
+STEP_WRONG = {name: ch04_loop._gan_step(name) for name in STEP_KINDS} | {
     "left_frozen": step_frozen_for_ever,
     "left_in_eval": step_in_eval,
 }
-STEP_WRITTEN = {"old_gradients": step_zero_at_top, "g_does_not_move": step_g_detached}
+STEP_WRITTEN = [
+    ("old_gradients", step_zero_at_top),
+    ("old_gradients", step_as_found),
+    ("d_steps_too", step_half_repaired),
+    ("g_does_not_move", step_g_detached),
+]
 
 # ------------------------------------------------------------------ 04.resume
 
@@ -562,7 +592,9 @@ WRONG = {
     "04.slerp": SLERP_WRONG,
 }
 CASES = [(n, m, answer) for n in WRONG for m, answer in WRONG[n].items()]
-CASES += [("04.step", m, answer) for m, answer in STEP_WRITTEN.items()]
+wide = 0.02 * math.sqrt(3)  # a uniform law with the right deviation
+CASES += [("04.init", "uniform", initialising((-wide, wide), law=nn.init.uniform_))]
+CASES += [("04.step", m, answer) for m, answer in STEP_WRITTEN]
 CASES += [("04.resume", m, answer) for m, answer in RESUME_WRITTEN]
 
 

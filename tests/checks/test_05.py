@@ -80,6 +80,12 @@ def frechet_scipy(mean1, cov1, mean2, cov2):
     return np.dot(m1 - m2, m1 - m2) + np.trace(c1 + c2 - 2 * sqrtm(c1 @ c2))
 
 
+def frechet_complex(mean1, cov1, mean2, cov2):
+    """Never leaves the complex numbers that eigvals gives."""
+    roots = torch.linalg.eigvals(cov1 @ cov2) ** 0.5
+    return ((mean1 - mean2) ** 2).sum() + (cov1 + cov2).trace() - 2 * sum(roots)
+
+
 def frechet_symmetric(mean1, cov1, mean2, cov2):
     values, vectors = torch.linalg.eigh(cov1.double())
     half = vectors @ torch.diag(values.sqrt()) @ vectors.mT
@@ -138,6 +144,22 @@ FRECHET_WRONG = {
         (m1 - m2).pow(2).sum() + (c1 + c2 - 2 * sqrtm(c1 @ c2)).sum()
     ),
 }
+
+
+def frechet_as_found(mean1, cov1, mean2, cov2):
+    """The program of the exercise, untouched; then with more and more repaired."""
+    root = torch.sqrt(cov1 * cov2)
+    return (mean1 - mean2).norm() + torch.trace(cov1 + cov2 - root)
+
+
+def frechet_one_repaired(mean1, cov1, mean2, cov2):
+    root = torch.sqrt(cov1 @ cov2)
+    return (mean1 - mean2).norm() + torch.trace(cov1 + cov2 - root)
+
+
+def frechet_two_repaired(mean1, cov1, mean2, cov2):
+    return (mean1 - mean2).norm() + torch.trace(cov1 + cov2 - sqrtm(cov1 @ cov2))
+
 
 # ------------------------------------------------------------------ 05.floor
 
@@ -419,6 +441,8 @@ RIGHT = {
     "05.frechet": [
         frechet_eigvals,
         frechet_scipy,
+        frechet_complex,
+        lambda *case: frechet_complex(*case).item(),
         frechet_symmetric,
         frechet_nuclear,
         frechet_newton,
@@ -439,7 +463,12 @@ WRONG = {
 CASES = [(n, m, answer) for n in WRONG for m, answer in WRONG[n].items()]
 # The mean over classes of probabilities is 1/K: equal shares again.
 other_axis = lambda p: kl(p, p.mean(1)[:, None]).sum(1).mean().exp()
-CASES += [("05.inception", "uniform_marginal", other_axis)]
+CASES += [
+    ("05.inception", "uniform_marginal", other_axis),
+    ("05.frechet", "elementwise_product", frechet_as_found),
+    ("05.frechet", "elementwise_root", frechet_one_repaired),
+    ("05.frechet", "no_factor", frechet_two_repaired),
+]
 
 
 @pytest.mark.parametrize(
