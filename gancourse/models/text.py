@@ -28,7 +28,7 @@ class CaptionEncoder(nn.Module):
 
 
 class TextGenerator(nn.Module):
-    """Map latents (N, latent_dim) and captions (N, L) to images (N, 3, 32, 32).
+    """Map latents (N, latent_dim) and captions (N, L) to images (N, 3, 32, 24).
 
     cond: "concat" or "norm".
     """
@@ -42,7 +42,7 @@ class TextGenerator(nn.Module):
         wide = width * 4
         self.cond = cond
         affine = cond == "concat"
-        self.stem = nn.Linear(latent_dim + code, wide * 16, bias=False)
+        self.stem = nn.Linear(latent_dim + code, wide * 12, bias=False)
         self.norms, self.convs, self.styles = (
             nn.ModuleList(),
             nn.ModuleList(),
@@ -69,7 +69,7 @@ class TextGenerator(nn.Module):
 
     def forward(self, z: Tensor, caption: Tensor) -> Tensor:
         code = self.encoder(caption)
-        x = self.stem(torch.cat([z, code], 1)).unflatten(1, (-1, 4, 4))
+        x = self.stem(torch.cat([z, code], 1)).unflatten(1, (-1, 4, 3))
         for i, (norm, style, conv) in enumerate(
             zip(self.norms, self.styles, self.convs)
         ):
@@ -102,16 +102,16 @@ class TextDiscriminator(nn.Module):
             *[Refine(4 * width, nn.LeakyReLU(0.2), norm) for _ in range(refine)],
         )
         w = 4 * width
-        self.plain = nn.Linear(w * 16, 1)
+        self.plain = nn.Linear(w * 12, 1)
         if cond == "concat":
             self.mix = nn.Sequential(
                 nn.Conv2d(w + code, w, 1),
                 nn.LeakyReLU(0.2),
                 nn.Flatten(),
-                nn.Linear(w * 16, 1),
+                nn.Linear(w * 12, 1),
             )
         elif cond == "mlp":
-            self.code1 = nn.Linear(w * 16, 256)
+            self.code1 = nn.Linear(w * 12, 256)
             self.code2 = nn.Linear(code, 256)
             self.mix = nn.Sequential(nn.LeakyReLU(0.2), nn.Linear(256, 1))
         elif cond == "film":
@@ -120,11 +120,11 @@ class TextDiscriminator(nn.Module):
                 nn.Conv2d(w, w, 3, 1, 1),
                 nn.LeakyReLU(0.2),
                 nn.Flatten(),
-                nn.Linear(w * 16, 1),
+                nn.Linear(w * 12, 1),
             )
         else:
             self.proj = nn.Linear(code, 256)
-            self.down = nn.Linear(w * 16, 256)
+            self.down = nn.Linear(w * 12, 256)
         for m in self.modules():
             if getattr(m, "weight", None) is not None and not isinstance(
                 m, nn.Embedding
@@ -133,7 +133,7 @@ class TextDiscriminator(nn.Module):
 
     def score(self, seen, code):
         if self.cond == "concat":
-            spread = code[:, :, None, None].expand(-1, -1, 4, 4)
+            spread = code[:, :, None, None].expand(-1, -1, 4, 3)
             return self.mix(torch.cat([seen, spread], 1)).squeeze(1)
         if self.cond == "mlp":
             return self.mix(self.code1(seen.flatten(1)) + self.code2(code)).squeeze(1)
