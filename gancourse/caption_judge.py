@@ -14,14 +14,14 @@ from torch.nn.functional import cross_entropy
 
 from gancourse import data
 from gancourse.caption_paint import paint
-from gancourse.captions import PARTS, SLOT, THERE, Scenes, scenes
+from gancourse.captions import PARTS, SLOT, THERE, scenes
 from gancourse.models.classifier import ObjectReader
 
 FILE = "captions/judge.safetensors"
 
 
 def slots(pictures: Tensor) -> Tensor:
-    """The two places of pictures (N, 3, HEIGHT, WIDTH), (2N, 3, 16, 24)."""
+    """The two places of pictures (N, 3, 32, 16), (2N, 3, 16, 16)."""
     return pictures.unflatten(2, (2, SLOT)).transpose(1, 2).flatten(0, 1)
 
 
@@ -37,14 +37,14 @@ def judge() -> ObjectReader:
 
 @torch.no_grad()
 def seen(judge: ObjectReader, pictures: Tensor) -> Tensor:
-    """What the judge sees in pictures (N, 3, HEIGHT, WIDTH) in [-1, 1]: (N, 2, 5)."""
+    """What the judge sees in pictures (N, 3, 32, 16) in [-1, 1]: (N, 2, 5)."""
     answers = judge(slots(pictures)).split(list(PARTS.values()), 1)
     objects = torch.stack([a.argmax(1) for a in answers], 1)
     return (objects * objects[:, :1]).view(-1, 2, 5)
 
 
 def agreement(
-    judge: ObjectReader, pictures: Tensor, described: Scenes
+    judge: ObjectReader, pictures: Tensor, described: Tensor
 ) -> dict[str, float]:
     """Share of objects whose parts the judge finds as the caption says, by part.
 
@@ -52,7 +52,7 @@ def agreement(
     caption names; "all" the share of pictures in which everything is right; "mean" the
     mean of the five parts.
     """
-    found, told = seen(judge, pictures), described.objects
+    found, told = seen(judge, pictures), described
     named = told[..., THERE].bool()
     same = found == told
     shares = {"place": same[..., THERE].float().mean().item()}
@@ -87,7 +87,7 @@ def train_judge(
         judge = ObjectReader(sum(PARTS.values()))
     opt = torch.optim.Adam(judge.parameters())
     rates = torch.optim.lr_scheduler.OneCycleLR(opt, 6e-3, steps)
-    batches = data.batches((pictures, told.objects), 64, seed)
+    batches = data.batches((pictures, told), 64, seed)
     for step in range(steps):
         x, objects = batches[step]
         x = slots(x)

@@ -13,7 +13,6 @@ from gancourse.captions import (
     THICK,
     TILT,
     WIDTH,
-    Scenes,
 )
 from gancourse.data import Digits
 from gancourse.domains import PALETTE
@@ -63,16 +62,16 @@ def _middles(n: int) -> Tensor:
 def placed(ink: Tensor, tilt: Tensor, rng: torch.Generator) -> Tensor:
     """Ink (N, 28, 28) set upright, tilted and moved, floats (N, SLOT, WIDTH) in [0, 1].
 
-    tilt int64 (N,) as in TILTS, about 29 degrees. Where it lands from left to right is
-    drawn at random: no caption says it.
+    tilt int64 (N,) as in TILTS, about 29 degrees, and how much exactly is left to
+    chance, as is a shift by up to a pixel.
     """
     n = len(ink)
     x, y, slant = _upright(ink)
     angle = (tilt - 1) * 0.5 + 0.04 * torch.randn(n, generator=rng)
-    shift = 0.25 * (2 * torch.rand(n, generator=rng) - 1)  # of half the width
+    shift = 0.1 * (2 * torch.rand(n, generator=rng) - 1)  # of half the width
     c, s, one = angle.cos(), angle.sin(), torch.ones(n)
     # From the picture to the source: turned back, made wider, given back its slant.
-    zoom = 1 / 14 / 0.66  # a digit of 20 pixels becomes 13 high,
+    zoom = 1 / 14 / 0.64  # a digit of 20 pixels becomes 13 high,
     narrow = 1.15  # and a little narrower, so that a tilted zero is seen to be tilted
     turn = torch.stack([torch.stack([c, s], 1) * narrow, torch.stack([-s, c], 1)], 1)
     turn = turn * zoom
@@ -88,15 +87,15 @@ def placed(ink: Tensor, tilt: Tensor, rng: torch.Generator) -> Tensor:
     return avg_pool2d(grid_sample(ink[:, None], grid, align_corners=False), 2)[:, 0]
 
 
-def paint(described: Scenes, digits: Digits, rng: torch.Generator) -> Tensor:
-    """Pictures of scenes in handwriting from `digits`, uint8 (N, 3, HEIGHT, WIDTH)."""
+def paint(scenes: Tensor, digits: Digits, rng: torch.Generator) -> Tensor:
+    """Pictures of scenes (N, 2, 5) in the hands of `digits`: uint8 (N, 3, 32, 16)."""
     order = torch.argsort(digits.labels, stable=True)
     counts = torch.bincount(digits.labels, minlength=len(DIGITS))
     starts = counts.cumsum(0) - counts
-    digit = described.objects[..., DIGIT]
+    digit = scenes[..., DIGIT]
     pick = (torch.rand(digit.shape, generator=rng) * counts[digit]).long()
     hands = digits.images[order[starts[digit] + pick]]
-    parts = zip(described.objects.split(500), hands.split(500), strict=True)
+    parts = zip(scenes.split(500), hands.split(500), strict=True)
     return torch.cat([_painted(*part, rng) for part in parts])
 
 

@@ -2,16 +2,15 @@
 
     a thin red seven tilted left above a bold blue three upright
 
-A scene has two places, top and bottom; each is empty or holds an object, which is five
-whole numbers (`PARTS`). From a scene follow its caption and its picture, and a caption
-can be read back into a scene, so that every word has a truth to be measured against.
-What no word names (whose handwriting, how far left or right) is left to chance.
+A scene is int64 (2, 5): its two places, top and bottom, and five whole numbers for the
+object in each (`PARTS`), all 0 where there is none. From a scene follow its caption and
+its picture, and a caption can be read back into a scene, so that every word has a truth
+to be measured against. What no word names, the handwriting, is left to chance.
 
 One colour of each digit never occurs in training: 10 of the 60 pairs are `unseen`.
 """
 
 import re
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -29,17 +28,10 @@ PARTS = {"there": 2, "thickness": 2, "colour": 6, "digit": 10, "tilt": 3}
 THERE, THICK, COLOUR, DIGIT, TILT = range(5)
 
 WORDS = ("a", *THICKNESS, *COLOURS, *DIGITS, "tilted", "left", "upright", "right")
-WORDS += ("above", "below", "at", "the", *PLACES)
+WORDS += ("above", "at", "the", *PLACES)
 TOKEN = {word: i for i, word in enumerate(WORDS, 1)}  # 0 is the empty token
 LENGTH = 13  # words of the longest caption
-HEIGHT, WIDTH, SLOT = 32, 24, 16  # pixels of a picture; the height of each place
-
-
-class Scenes(NamedTuple):
-    """objects int64 (N, 2, 5), top and bottom; first (N,), which is named first."""
-
-    objects: Tensor
-    first: Tensor
+HEIGHT, WIDTH, SLOT = 32, 16, 16  # pixels of a picture; the height of each place
 
 
 # ------------------------------------------------------------------ scenes
@@ -50,8 +42,8 @@ def unseen(digit: Tensor, colour: Tensor) -> Tensor:
     return (digit + colour) % len(COLOURS) == 0
 
 
-def scenes(n: int, rng: torch.Generator, pairs: str = "seen", two: float = 0.5):
-    """n random scenes, a share `two` of them with two objects.
+def scenes(n: int, rng: torch.Generator, pairs: str = "seen") -> Tensor:
+    """n random scenes, int64 (n, 2, 5), half of them with two objects.
 
     pairs: "seen" (those of training), "unseen" (only the others), "all".
     """
@@ -64,57 +56,52 @@ def scenes(n: int, rng: torch.Generator, pairs: str = "seen", two: float = 0.5):
     shift = torch.randint(*shift, (n, 2), generator=rng)
     objects[..., COLOUR] = (shift - objects[..., DIGIT]) % len(COLOURS)
     objects[..., THERE] = 1
-    lonely = torch.rand(n, generator=rng) >= two
+    lonely = torch.rand(n, generator=rng) < 0.5
     empty = torch.randint(2, (n,), generator=rng)
     objects[lonely, empty[lonely]] = 0
-    first = torch.where(lonely, 1 - empty, torch.randint(2, (n,), generator=rng))
-    return Scenes(objects, first)
+    return objects
 
 
-def edited(old: Scenes, rng: torch.Generator) -> tuple[Scenes, Tensor]:
-    """The scenes with one word of their captions changed, and which: int64 (N,).
+def edited(objects: Tensor, rng: torch.Generator) -> tuple[Tensor, Tensor]:
+    """The scenes (N, 2, 5) with one thing changed, and which: int64 (N,).
 
-    THICK, COLOUR, DIGIT, TILT name the part of an object; THERE means the place, so
-    that the objects swap. No change leads to an unseen pair: a critic that met those in
-    wrong captions alone would learn that they are wrong.
+    THICK, COLOUR, DIGIT and TILT name the part of one object that changes; THERE means
+    that objects change places: in captions of two, the same words in another order. No
+    change leads to an unseen pair: a critic that met those in wrong captions alone
+    would learn that they are wrong.
     """
-    objects, first = (part.clone() for part in old)
-    n = len(first)
+    objects, n = objects.clone(), len(objects)
     row = torch.arange(n)
-    there = objects[..., THERE].bool()
-    slot = torch.where(there.all(1), torch.randint(2, (n,), generator=rng), first)
-    part = torch.randint(5, (n,), generator=rng)
+    both = objects[..., THERE].all(1)
+    slot = torch.where(
+        both, torch.randint(2, (n,), generator=rng), objects[:, 1, THERE]
+    )
+    part = torch.randint(len(PARTS), (n,), generator=rng)
     for k, count in enumerate(PARTS.values()):
-        if k == THERE:
-            continue
         rows = row[part == k]
+        if k == THERE:
+            objects[rows] = objects[rows].flip(1)
+            continue
         chosen = objects[rows, slot[rows]]
         scores = torch.rand(len(rows), count, generator=rng)
         scores.scatter_(1, chosen[:, k : k + 1], -1.0)  # it has to change
-        every = chosen[:, None].repeat(1, count, 1)
-        every[..., k] = torch.arange(count)
-        scores[unseen(every[..., DIGIT], every[..., COLOUR])] -= 2.0
+        choices = chosen[:, None].repeat(1, count, 1)
+        choices[..., k] = torch.arange(count)
+        scores[unseen(choices[..., DIGIT], choices[..., COLOUR])] -= 2.0
         objects[rows, slot[rows], k] = scores.argmax(1)
-    swap = part == THERE
-    objects[swap] = objects[swap].flip(1)
-    first[swap] = 1 - first[swap]
-    return Scenes(objects, first), part
+    return objects, part
 
 
 # ------------------------------------------------------------------ words
 
 
-def captions(described: Scenes) -> list[str]:
-    """The sentence for each scene."""
+def captions(objects: Tensor) -> list[str]:
+    """The sentence for each of the scenes (N, 2, 5)."""
     lines = []
-    pairs = zip(described.objects.tolist(), described.first.tolist(), strict=True)
-    for objects, first in pairs:
-        line = _object(objects[first])
-        if objects[1 - first][THERE]:
-            line += f" {('above', 'below')[first]} {_object(objects[1 - first])}"
-        else:
-            line += f" at the {PLACES[first]}"
-        lines.append(line)
+    for scene in objects.tolist():
+        named = [_object(parts) for parts in scene if parts[THERE]]
+        place = f" at the {PLACES[scene[1][THERE]]}" if len(named) == 1 else ""
+        lines.append(" above ".join(named) + place)
     return lines
 
 
@@ -123,32 +110,29 @@ def _object(parts: list[int]) -> str:
     return f"a {THICKNESS[thick]} {COLOURS[colour]} {DIGITS[digit]} {TILTS[tilt]}"
 
 
-def read(lines: list[str]) -> Scenes:
-    """The scenes that captions describe: undoes `captions`, commas do not count."""
+def read(lines: list[str]) -> Tensor:
+    """The scenes (N, 2, 5) that captions describe: undoes `captions`."""
     described = [_read(line) for line in lines]
-    objects, first = zip(*described, strict=True) if described else ((), ())
-    objects = torch.tensor(objects, dtype=torch.long).view(-1, 2, len(PARTS))
-    return Scenes(objects, torch.tensor(first, dtype=torch.long))
+    return torch.tensor(described, dtype=torch.long).view(-1, 2, len(PARTS))
 
 
-def _read(line: str) -> tuple[list[list[int]], int]:
+def _read(line: str) -> list[list[int]]:
     kinds = ("|".join(words) for words in (THICKNESS, COLOURS, DIGITS, TILTS))
     one = "a " + " ".join(f"({kind})" for kind in kinds)
-    pattern = rf"{one} (?:at the (top|bottom)|(above|below) {one})"
+    pattern = rf"{one} (?:at the (top|bottom)|above {one})"
     found = re.fullmatch(pattern, " ".join(_split(line)))
     if not found:
         raise GancourseError(
             f"“{line}” is not built like a caption, and nothing was drawn. Write e.g. "
             "“a thin red seven tilted left at the top”, or two such objects with "
-            "“above” or “below” between them."
+            "“above” between them."
         )
     parts = found.groups()
-    first = PLACES.index(parts[4]) if parts[4] else ("above", "below").index(parts[5])
-    objects = [[0] * len(PARTS), [0] * len(PARTS)]
-    objects[first] = _numbers(parts[:4])
-    if parts[5]:
-        objects[1 - first] = _numbers(parts[6:])
-    return objects, first
+    first, place = _numbers(parts[:4]), parts[4]
+    if place:
+        nothing = [0] * len(PARTS)
+        return [first, nothing] if place == "top" else [nothing, first]
+    return [first, _numbers(parts[5:])]
 
 
 def _numbers(words: tuple[str, ...]) -> list[int]:

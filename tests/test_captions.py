@@ -6,7 +6,7 @@ import torch
 from gancourse import caption_judge, caption_paint, captions, data
 from gancourse.caption_judge import agreement, handwriting, judge, seen
 from gancourse.caption_paint import paint
-from gancourse.captions import COLOUR, DIGIT, LENGTH, THERE, THICK, TILT, Scenes
+from gancourse.captions import COLOUR, DIGIT, LENGTH, THERE
 from gancourse.errors import GancourseError
 
 
@@ -14,33 +14,28 @@ def rng(seed=0):
     return torch.Generator().manual_seed(seed)
 
 
-def row(described, i):
-    return Scenes(described.objects[i : i + 1], described.first[i : i + 1])
-
-
 # ------------------------------------------------------------------ scenes and words
 
 
 def test_a_caption_says_everything_that_a_scene_holds():
-    objects = [[[1, 0, 0, 7, 0], [1, 1, 4, 3, 1]], [[0] * 5, [1, 1, 3, 0, 2]]]
-    described = Scenes(torch.tensor(objects), torch.tensor([1, 1]))
-    assert captions.captions(described) == [
-        "a bold blue three upright below a thin red seven tilted left",
-        "a bold cyan zero tilted right at the bottom",
+    seven, three = [1, 0, 0, 7, 0], [1, 1, 4, 3, 1]
+    scenes = [[seven, three], [[0] * 5, three], [seven, [0] * 5]]
+    assert captions.captions(torch.tensor(scenes)) == [
+        "a thin red seven tilted left above a bold blue three upright",
+        "a bold blue three upright at the bottom",
+        "a thin red seven tilted left at the top",
     ]
 
 
 @pytest.mark.parametrize("pairs", ["seen", "unseen", "all"])
 def test_reading_undoes_writing(pairs):
-    described = captions.scenes(500, rng(), pairs)
-    again = captions.read(captions.captions(described))
-    assert torch.equal(again.objects, described.objects)
-    assert torch.equal(again.first, described.first)
+    scenes = captions.scenes(500, rng(), pairs)
+    assert torch.equal(captions.read(captions.captions(scenes)), scenes)
 
 
 def test_no_pair_of_training_is_unseen_and_every_unseen_scene_has_one_only():
     for pairs, share in [("seen", 0.0), ("unseen", 1.0)]:
-        objects = captions.scenes(2000, rng(), pairs).objects
+        objects = captions.scenes(2000, rng(), pairs)
         objects = objects[objects[..., THERE] > 0]
         mark = captions.unseen(objects[:, DIGIT], objects[:, COLOUR])
         assert mark.float().mean() == share
@@ -51,7 +46,7 @@ def test_no_pair_of_training_is_unseen_and_every_unseen_scene_has_one_only():
 
 
 def test_all_values_occur_and_half_of_the_scenes_have_two_objects():
-    objects = captions.scenes(4000, rng()).objects
+    objects = captions.scenes(4000, rng())
     assert 0.45 < objects[..., THERE].all(1).float().mean() < 0.55
     assert objects[..., THERE].any(1).all()
     there = objects[objects[..., THERE] > 0]
@@ -61,18 +56,24 @@ def test_all_values_occur_and_half_of_the_scenes_have_two_objects():
             assert (shares - 1 / count).abs().max() < 0.03
 
 
-def test_an_edit_changes_one_word_of_the_caption_and_makes_no_unseen_pair():
-    described = captions.scenes(3000, rng())
-    changed, part = captions.edited(described, rng(1))
-    before, after = captions.captions(described), captions.captions(changed)
+def test_an_edit_changes_one_thing_and_makes_no_unseen_pair():
+    scenes = captions.scenes(3000, rng())
+    changed, part = captions.edited(scenes, rng(1))
+    before, after = captions.captions(scenes), captions.captions(changed)
     kinds = [captions.THICKNESS, captions.COLOURS, captions.DIGITS, captions.TILTS]
-    kinds = [{"above", "below", *captions.PLACES}, *map(set, kinds)]
+    kinds = [set(captions.PLACES), *map(set, kinds)]
+    same = 0
     for old, new, k in zip(before, after, part.tolist(), strict=True):
-        a = old.replace("tilted ", "tilted_").split()
-        b = new.replace("tilted ", "tilted_").split()
+        a, b = (line.replace("tilted ", "tilted_").split() for line in (old, new))
+        if k == THERE and "above" in old:  # the same words in another order
+            assert sorted(a) == sorted(b)
+            assert " ".join(a).split(" above ") == " ".join(b).split(" above ")[::-1]
+            same += a == b
+            continue
         (word,) = [(x, y) for x, y in zip(a, b, strict=True) if x != y]
         assert {x.replace("_", " ") for x in word} <= kinds[k]
-    there = changed.objects[changed.objects[..., THERE] > 0]
+    assert same < 5  # twins that change places
+    there = changed[changed[..., THERE] > 0]
     assert not captions.unseen(there[:, DIGIT], there[:, COLOUR]).any()
     assert torch.bincount(part, minlength=5).min() > 400
 
@@ -86,7 +87,7 @@ def test_tokens_are_the_words_and_nothing_is_lost():
 
 
 def test_what_is_no_caption_is_refused_in_a_sentence():
-    with pytest.raises(GancourseError, match="“purple”.*nothing was drawn.*magenta"):
+    with pytest.raises(GancourseError, match=r"“purple”.*nothing was drawn.*magenta"):
         captions.tokens(["a thin purple seven"])
     with pytest.raises(GancourseError, match="0 words"):
         captions.tokens([" , "])
@@ -109,11 +110,11 @@ def picture(line, seed=0):
 def test_an_object_has_its_colour_and_lies_in_its_place():
     for seed in range(5):
         red = picture("a bold red seven upright at the top", seed)
-        assert red.dtype == torch.uint8 and red.shape == (3, 32, 24)
+        assert red.dtype == torch.uint8 and red.shape == (3, 32, 16)
         assert red[0].max() == 255 and red[1].max() == red[2].max() == 64
         assert red[:, 16:].max() == 0
-        both = picture("a bold red seven upright below a bold blue one upright", seed)
-        assert both[2, :16].max() == 255 and both[2, 16:].max() == 64
+        both = picture("a bold red seven upright above a bold blue one upright", seed)
+        assert both[2, :16].max() == 64 and both[2, 16:].max() == 255
 
 
 def test_bold_has_more_ink_than_thin_and_strokes_follow_the_skeleton():
@@ -149,11 +150,10 @@ def test_tilted_left_leans_left_whatever_the_writer_did():
     assert left.min() > 0.25 and right.max() < -0.25 and upright.abs().max() < 0.25
 
 
-def test_what_no_word_names_is_left_to_chance():
+def test_the_handwriting_is_left_to_chance():
     line = "a thin red seven upright at the top"
-    columns = [picture(line, seed)[0].float().sum(0) for seed in range(40)]
-    middles = torch.stack([(c * torch.arange(24)).sum() / c.sum() for c in columns])
-    assert middles.std() > 1 and abs(middles.mean() - 11.5) < 1.5
+    drawn = torch.stack([picture(line, seed)[0] for seed in range(20)])
+    assert len(drawn.flatten(1).unique(dim=0)) == 20
     assert torch.equal(picture(line, 3), picture(line, 3))
 
 
@@ -173,7 +173,7 @@ def test_agreement_counts_what_it_says():
 
     def parrot(wrong):
         """A judge that answers what the scenes say, but for the given parts."""
-        objects = told.objects.clone()
+        objects = told.clone()
         for i, slot, k in wrong:
             objects[i, slot, k] = (objects[i, slot, k] + 1) % [
                 *captions.PARTS.values()
@@ -185,11 +185,11 @@ def test_agreement_counts_what_it_says():
         ]
         return lambda x: torch.cat(hot, 1).float()
 
-    pictures = torch.zeros(4, 3, 32, 24)
+    pictures = torch.zeros(4, 3, 32, 16)
     perfect = agreement(parrot([]), pictures, told)
     assert set(perfect.values()) == {1.0}
-    slot = told.first[0].item()
-    named = told.objects[..., THERE].sum().item()
+    slot = 1 - told[0, 0, THERE].item()
+    named = told[..., THERE].sum().item()
     one = agreement(parrot([(0, slot, COLOUR), (0, slot, DIGIT)]), pictures, told)
     assert one["colour"] == one["digit"] == pytest.approx(1 - 1 / named)
     assert one["tilt"] == one["place"] == 1 and one["all"] == 0.75
@@ -208,7 +208,7 @@ def test_the_embedded_judge_reads_real_pictures_of_other_hands():
 
 
 def test_the_judge_sees_nothing_in_an_empty_picture():
-    assert seen(judge(), -torch.ones(2, 3, 32, 24)).abs().max() == 0
+    assert seen(judge(), -torch.ones(2, 3, 32, 16)).abs().max() == 0
 
 
 def test_a_judge_learns_from_its_scenes():
@@ -217,4 +217,4 @@ def test_a_judge_learns_from_its_scenes():
     little = caption_judge.train_judge(steps=80, size=1000)
     shares = agreement(little, real, told)
     assert shares["place"] > 0.95 and shares["colour"] > 0.8, shares
-    assert THICK and TILT and not little.training
+    assert not little.training

@@ -30,7 +30,7 @@ class DigitClassifier(nn.Module):
 
 
 class ObjectReader(nn.Module):
-    """Map pictures of one object (N, 3, 16, 24) in [-1, 1] to `answers` logits (N, K).
+    """Map pictures of one object (N, 3, 16, 16) in [-1, 1] to `answers` logits (N, K).
 
     The judge of notebook 14; captions.py says which logits answer what.
     """
@@ -45,7 +45,7 @@ class ObjectReader(nn.Module):
                 nn.ReLU(),
                 nn.MaxPool2d(2),
             ]
-        layers += [nn.Flatten(), nn.Linear(4 * width * 6, 64), nn.ReLU()]
+        layers += [nn.Flatten(), nn.Linear(4 * width * 4, 64), nn.ReLU()]
         self.net = nn.Sequential(*layers, nn.Linear(64, answers))
 
     def forward(self, x: Tensor) -> Tensor:
