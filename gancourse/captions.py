@@ -62,8 +62,12 @@ def scenes(n: int, rng: torch.Generator, pairs: str = "seen") -> Tensor:
     return objects
 
 
-def edited(objects: Tensor, rng: torch.Generator) -> tuple[Tensor, Tensor]:
+def edited(
+    objects: Tensor, rng: torch.Generator, often: tuple[float, ...] = (1, 1, 1, 1, 1)
+) -> tuple[Tensor, Tensor]:
     """The scenes (N, 2, 5) with one thing changed, and which: int64 (N,).
+
+    `often`: in what proportion each of the five PARTS is chosen.
 
     THICK, COLOUR, DIGIT and TILT name the part of one object that changes; THERE means
     that objects change places: in captions of two, the same words in another order. No
@@ -76,7 +80,7 @@ def edited(objects: Tensor, rng: torch.Generator) -> tuple[Tensor, Tensor]:
     slot = torch.where(
         both, torch.randint(2, (n,), generator=rng), objects[:, 1, THERE]
     )
-    part = torch.randint(len(PARTS), (n,), generator=rng)
+    part = torch.multinomial(torch.tensor(often).float(), n, True, generator=rng)
     for k, count in enumerate(PARTS.values()):
         rows = row[part == k]
         if k == THERE:

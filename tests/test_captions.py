@@ -76,6 +76,9 @@ def test_an_edit_changes_one_thing_and_makes_no_unseen_pair():
     there = changed[changed[..., THERE] > 0]
     assert not captions.unseen(there[:, DIGIT], there[:, COLOUR]).any()
     assert torch.bincount(part, minlength=5).min() > 400
+    _, part = captions.edited(scenes, rng(1), (0, 0, 1, 3, 0))
+    assert 0.72 < (part == DIGIT).float().mean() < 0.78
+    assert ((part == DIGIT) | (part == COLOUR)).all()
 
 
 def test_tokens_are_the_words_and_nothing_is_lost():
