@@ -141,6 +141,18 @@ def test_a_critic_without_wrong_captions_reads_less(stored):
     assert stored["quarter_without"] < stored["quarter_with"]
 
 
+def test_g_is_nearly_deaf_to_its_latents_as_the_text_admits(stored):
+    assert 0 < stored["latent_spread"] < 0.5
+
+
+def test_spread_is_the_deviation_within_a_caption_and_not_between_captions(book):
+    within, between = normal(1, 4, 3, 8, 8), 5 * normal(6, 1, 3, 8, 8, seed=1)
+    x = (within + between).flatten(0, 1)  # six captions, four pictures of each
+    assert book["spread"](x, 4) == pytest.approx(
+        within[0].std(0).mean().item(), rel=1e-4
+    )
+
+
 def test_one_word_changes_what_it_names_more_than_all_else(stored):
     assert stored["edit_hits"] > 0.6 and stored["edit_leaks"] < 0.2
 
