@@ -8,7 +8,8 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from gancourse import data, fast_style, losses, pairs, snapshot
+from gancourse import captions, data, fast_style, losses, pairs, snapshot
+from gancourse.caption_paint import paint
 from gancourse.conditional import ACGAN, ConditionalGAN, InfoGAN
 from gancourse.cycle import CycleGAN, ImagePool
 from gancourse.enhancement import Enhancement
@@ -28,8 +29,10 @@ from gancourse.models.mlp import (
 )
 from gancourse.models.resnet import ResNetGenerator
 from gancourse.models.superres import Restorer
+from gancourse.models.text import CaptionEncoder, TextDiscriminator, TextGenerator
 from gancourse.models.transform import AdaINDecoder, StyleNet
 from gancourse.models.unet import PatchCritic, UNet
+from gancourse.textgan import TextGAN
 from gancourse.training import State, StepLog, TrainConfig, pick_device, train
 
 
@@ -173,6 +176,25 @@ def labelled() -> tuple[Tensor, Tensor]:
     return images[:100], labels[:100]
 
 
+def textgan(**settings) -> TextGAN:
+    size = dict(features=8, width=4, refine=1)
+    return TextGAN(
+        TextGenerator(latent_dim=4, **size), TextDiscriminator(**size), **settings
+    )
+
+
+def captioned() -> tuple[Tensor, Tensor, Tensor]:
+    """Fifty pictures, the codes of their captions, and those of wrong ones."""
+    rng = torch.Generator().manual_seed(0)
+    told = captions.scenes(50, rng)
+    pictures = paint(told, data.digits("test"), rng)
+    with torch.random.fork_rng(), torch.no_grad():
+        torch.manual_seed(0)
+        encoder = CaptionEncoder(len(captions.WORDS), 8, 4)
+        right = encoder(captions.tokens(captions.captions(told)))
+    return pictures, right, right.roll(1, 0)
+
+
 r1, gp = partial(losses.r1, gamma=0.5), losses.gradient_penalty
 GAMES = {
     "points": Small(points),
@@ -205,6 +227,8 @@ GAMES = {
     ),
     "mlp": Small(lambda: GAN(MLPGenerator(), MLPDiscriminator()), images=True),
     "cyclegan": Small(cyclegan, real=two_looks),
+    "text": Small(textgan, real=captioned),
+    "text, no wrong captions": Small(partial(textgan, matching=False), real=captioned),
     "enhancement": Small(restoration, real=photographs),
     "enhancement, no critic": Small(partial(restoration, D=False), real=photographs),
     "fast style": Small(

@@ -27,3 +27,26 @@ class DigitClassifier(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.head(self.features(x))
+
+
+class ObjectReader(nn.Module):
+    """Map pictures of one object (N, 3, 16, 16) in [-1, 1] to `answers` logits (N, K).
+
+    The judge of notebook 14; captions.py says which logits answer what.
+    """
+
+    def __init__(self, answers: int, width: int = 16):
+        super().__init__()
+        layers: list[nn.Module] = []
+        for inputs, outputs in [(3, width), (width, 2 * width), (2 * width, 4 * width)]:
+            layers += [
+                nn.Conv2d(inputs, outputs, 3, 1, 1, bias=False),
+                nn.BatchNorm2d(outputs),
+                nn.ReLU(),
+                nn.MaxPool2d(2),
+            ]
+        layers += [nn.Flatten(), nn.Linear(4 * width * 4, 64), nn.ReLU()]
+        self.net = nn.Sequential(*layers, nn.Linear(64, answers))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.net(x)
