@@ -7,7 +7,7 @@ Remake them (minutes on a GPU, hours without one):  python -m gancourse.stylers
 """
 
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -24,6 +24,7 @@ from gancourse.fast_style import (
     FastStyle,
     channels_last,
 )
+from gancourse.models import vgg
 from gancourse.models.transform import AdaINDecoder, StyleNet, adain
 from gancourse.models.unet import PatchCritic
 from gancourse.training import TrainConfig, averaged, start, train
@@ -40,26 +41,25 @@ class Recipe:
     """What one styler learned from; weights as in FastStyle and AdversarialStyle."""
 
     painting: str
-    side: int = 320  # longer side in which the painting is shown: how broad its strokes
     content: float = 1.0
-    style: float = 60.0
+    style: float = 8.0
     tv: float = 2.0
     adversarial: float = 0.0
     sees: str | None = None  # what the critic looks at
-    gamma: float = 0.01  # of its penalty R1, which sums over a map of patches
+    side: int = 320  # longer side in which the painting is shown: how broad its strokes
     width: int = 16
     blocks: int = 5
     steps: int = 2500
 
 
 PAINTERS = {
-    "hokusai-great-wave": Recipe("hokusai-great-wave", style=100.0, tv=6.0),
+    "hokusai-great-wave": Recipe("hokusai-great-wave", style=12.0, tv=3.0),
     "vangogh-village-street-auvers": Recipe("vangogh-village-street-auvers"),
     "kandinsky-composition-viii": Recipe("kandinsky-composition-viii"),
 }
 PUPILS = {
     "vangogh-village-street-auvers": Recipe(
-        "vangogh-village-street-auvers", style=0.0, adversarial=0.5, sees="conv3_1"
+        "vangogh-village-street-auvers", 0.5, 0.0, 0.5, adversarial=4.0, sees="conv2_1"
     ),
 }
 
@@ -70,7 +70,7 @@ class AnyRecipe:
 
     widths: tuple[int, ...] = (128, 64, 32, 16)
     style: float = 10.0
-    tv: float = 0.0
+    tv: float = 0.2
     steps: int = 2500
 
 
@@ -152,35 +152,34 @@ def painting_crops(name: str, side: int, step: int = 24, size: int = CROP) -> Te
 
 
 def styles() -> Tensor:
-    """What the decoder learns styles from: crops of all paintings but UNSEEN, uint8.
+    """What the decoder learns styles from, uint8 crops.
 
-    Each in all six orders of its colours, since there are few paintings.
+    Of all paintings but UNSEEN and, as these are few, of the training photographs.
     """
     names = [name for name in data.asset_names("paintings") if name not in UNSEEN]
-    found = torch.cat(
-        [painting_crops(n, side, 64) for n in names for side in (352, 480)]
-    )
-    orders = [(0, 1, 2), (0, 2, 1), (1, 0, 2), (1, 2, 0), (2, 0, 1), (2, 1, 0)]
-    return torch.cat([found[:, list(order)] for order in orders])
+    found = [painting_crops(n, side, 32) for n in names for side in SIDES[:2]]
+    found += [pairs.patches("train", CROP, CROP // 2, side) for side in SIDES[:2]]
+    return torch.cat(found)
 
 
 def game(recipe: Recipe, seed: int = 0):
     """The game of a recipe, with new players."""
     painting = data.to_unit(data.picture(recipe.painting))[None]
-    eye = Eye(style.scaled(painting, recipe.side))
+    eye = Eye(style.scaled(painting, recipe.side), net=_zero_padded())
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        G = StyleNet(recipe.width, recipe.blocks)
-        channels = {None: 3, "conv2_1": 128, "conv3_1": 256}[recipe.sees]
-        layers = 2 if recipe.sees is None else 0
-        D = PatchCritic(channels, 48, layers, norm=False)
-    G = G.to(memory_format=torch.channels_last)
+        G = StyleNet(recipe.width, recipe.blocks).to(memory_format=torch.channels_last)
+        D = PatchCritic({None: 3, "conv2_1": 128}[recipe.sees], 48, layers=1)
     if not recipe.adversarial:
         return FastStyle(G, eye, recipe.content, recipe.style, recipe.tv)
-    return AdversarialStyle(
-        G, D, eye, recipe.content, recipe.style, recipe.adversarial, recipe.tv,
-        recipe.sees, penalty=partial(losses.r1, gamma=recipe.gamma),
-    )  # fmt: skip
+    weights = (recipe.content, recipe.style, recipe.adversarial, recipe.tv)
+    return AdversarialStyle(G, D, eye, *weights, recipe.sees, losses.least_squares)
+
+
+def _zero_padded() -> vgg.VGG:
+    """The eye for training: crops have many borders, and zeros are fast to pad with."""
+    net = vgg.vgg16(data.asset(vgg.WEIGHTS))
+    return net.to(memory_format=torch.channels_last)
 
 
 def learn(recipe: Recipe, photos: Tensor, steps: int, batch: int = 8, seed: int = 0):
@@ -205,7 +204,9 @@ def learn_any(photos: Tensor, steps: int, batch: int = 8, seed: int = 0):
         steps=steps, batch_size=batch, g_lr=1e-3, betas=(0.9, 0.99), decay=0.5,
         ema=0.99, log_every=50, seed=seed,
     )  # fmt: skip
-    state = start(AdaINStyle(G, style=DECODER.style, tv=DECODER.tv), config)
+    state = start(
+        AdaINStyle(G, _zero_padded(), style=DECODER.style, tv=DECODER.tv), config
+    )
     return _played(state, Unpaired(photos, styles(), batch, seed, state.device))
 
 
