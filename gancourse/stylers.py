@@ -1,4 +1,4 @@
-"""The embedded stylers: three painters, a critic's pupil, a decoder for any style.
+"""The embedded stylers: two painters, a critic's pupil, a decoder for any style.
 
 Notebook 13 trains small ones before the reader's eyes and shows these beside them,
 played by the same games; `gancourse style --method fast` and `adain` paint with them.
@@ -54,7 +54,6 @@ class Recipe:
 
 
 PAINTERS = {
-    "hokusai-great-wave": Recipe("hokusai-great-wave", (30.0, 8.0), (6.0, 2.0)),
     "vangogh-village-street-auvers": Recipe("vangogh-village-street-auvers"),
     "kandinsky-composition-viii": Recipe("kandinsky-composition-viii"),
 }

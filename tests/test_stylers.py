@@ -37,7 +37,7 @@ def test_every_net_paints_a_held_out_photograph_nearer_to_its_painting(name, cri
     assert after["content"] < other["content"]  # the things are still there
 
 
-def test_three_painters_give_three_pictures():
+def test_each_painter_gives_a_picture_of_its_own():
     painted = [stylers.paint(stylers.gallery(name), PHOTO) for name in stylers.PAINTERS]
     for one, other in zip(painted, [*painted[1:], painted[0]], strict=True):
         assert (one - other).abs().mean() > 0.1
@@ -94,7 +94,7 @@ def test_the_file_is_small():
 def test_paintings_without_a_net_are_answered_with_those_that_have_one(assert_clear):
     with pytest.raises(GancourseError) as caught:
         stylers.gallery("mona-lisa")
-    assert_clear(caught.value, "mona-lisa", "hokusai-great-wave", "adain")
+    assert_clear(caught.value, "mona-lisa", "kandinsky-composition-viii", "adain")
 
 
 def moved(one, other) -> bool:
