@@ -387,9 +387,7 @@ def parser() -> Parser:
     words = "where the result goes: .png, .jpg or .webp"
     add("--out", type=Path, required=True, metavar="FILE", help=words)
     methods = one_of("method", "gatys", "fast", "adain")
-    words = (
-        "gatys: pixels descend; fast: one pass, three painters; adain: one pass, any"
-    )
+    words = "gatys: pixels descend; fast: one pass, two painters; adain: one pass, any"
     add("--method", type=methods, default="gatys", help=words)
     add("--size", type=whole(32), default=320, help="longer side in pixels (320)")
     add("--steps", type=whole(1), default=150, help="steps of gatys (150)")

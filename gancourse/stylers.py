@@ -1,4 +1,4 @@
-"""The embedded stylers: three painters, a critic's pupil, a decoder for any style.
+"""The embedded stylers: two painters, a critic's pupil, a decoder for any style.
 
 Notebook 13 trains small ones before the reader's eyes and shows these beside them,
 played by the same games; `gancourse style --method fast` and `adain` paint with them.
@@ -6,8 +6,9 @@ played by the same games; `gancourse style --method fast` and `adain` paint with
 Remake them (minutes on a GPU, hours without one):  python -m gancourse.stylers
 """
 
+import copy
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -24,11 +25,13 @@ from gancourse.fast_style import (
     FastStyle,
     channels_last,
 )
+from gancourse.models import vgg
 from gancourse.models.transform import AdaINDecoder, StyleNet, adain
 from gancourse.models.unet import PatchCritic
-from gancourse.training import TrainConfig, averaged, start, train
+from gancourse.training import TrainConfig, averaged, pick_device, start, train
 
 FILE = "stylers/gallery.safetensors"
+SIZE = dict(width=16, blocks=5)
 CROP = 192  # pixels a side of a training crop
 SIDES = (352, 480, 640)  # the sizes in which photographs are cut into crops
 # Two paintings that the decoder never sees in training, chosen before the first run.
@@ -37,44 +40,25 @@ UNSEEN = ("hiroshige-inokashira-snow", "renoir-moulin-de-la-galette")
 
 @dataclass(frozen=True)
 class Recipe:
-    """What one styler learned from; weights as in FastStyle and AdversarialStyle."""
+    """How one painter learned; weights of the terms as in FastStyle.
+
+    First with much style, which finds the motifs, then with less, which gives the
+    things their places back.
+    """
 
     painting: str
+    style: tuple[float, float] = (20.0, 6.0)  # at first, and to finish
+    tv: tuple[float, float] = (2.0, 1.5)
     side: int = 320  # longer side in which the painting is shown: how broad its strokes
-    content: float = 1.0
-    style: float = 60.0
-    tv: float = 2.0
-    adversarial: float = 0.0
-    sees: str | None = None  # what the critic looks at
-    gamma: float = 0.01  # of its penalty R1, which sums over a map of patches
-    width: int = 16
-    blocks: int = 5
-    steps: int = 2500
+    steps: tuple[int, int] = (1000, 130)
 
 
 PAINTERS = {
-    "hokusai-great-wave": Recipe("hokusai-great-wave", style=100.0, tv=6.0),
     "vangogh-village-street-auvers": Recipe("vangogh-village-street-auvers"),
     "kandinsky-composition-viii": Recipe("kandinsky-composition-viii"),
 }
-PUPILS = {
-    "vangogh-village-street-auvers": Recipe(
-        "vangogh-village-street-auvers", style=0.0, adversarial=0.5, sees="conv3_1"
-    ),
-}
-
-
-@dataclass(frozen=True)
-class AnyRecipe:
-    """What the decoder of any style learned with; weights as in AdaINStyle."""
-
-    widths: tuple[int, ...] = (128, 64, 32, 16)
-    style: float = 10.0
-    tv: float = 0.0
-    steps: int = 2500
-
-
-DECODER = AnyRecipe()
+PUPILS = ("vangogh-village-street-auvers",)  # painters whom a critic taught further
+WIDTHS = (128, 64, 32, 16)  # of the decoder
 
 # ------------------------------------------------------------------ painting
 
@@ -87,14 +71,14 @@ def gallery(name: str, critic: bool = False) -> StyleNet:
             f"No net is embedded for '{name}', and nothing was painted. Choose one of: "
             f"{', '.join(known)}. For other paintings take the method adain or gatys."
         )
-    G = StyleNet(known[name].width, known[name].blocks)
+    G = StyleNet(**SIZE)
     G.load_state_dict(_weights(f"critic/{name}" if critic else f"gram/{name}"))
     return G.eval().requires_grad_(False)
 
 
 def decoder() -> AdaINDecoder:
     """The embedded decoder of any style, in evaluation mode."""
-    G = AdaINDecoder(DECODER.widths)
+    G = AdaINDecoder(WIDTHS)
     G.load_state_dict(_weights("adain"))
     return G.eval().requires_grad_(False)
 
@@ -138,9 +122,9 @@ def paint_any(
 # ------------------------------------------------------------------ training
 
 
-def crops(split: str = "train", step: int = 48) -> Tensor:
-    """Crops of the photographs in several sizes, each also mirrored, uint8."""
-    found = torch.cat([pairs.patches(split, CROP, step, side) for side in SIDES])
+def crops(size: int = CROP, sides: tuple[int, ...] = SIDES, step: int = 48) -> Tensor:
+    """Crops of the training photographs in several sizes, each also mirrored, uint8."""
+    found = torch.cat([pairs.patches("train", size, step, side) for side in sides])
     return torch.cat([found, found.flip(-1)])
 
 
@@ -157,83 +141,90 @@ def styles() -> Tensor:
     Each in all six orders of its colours, since there are few paintings.
     """
     names = [name for name in data.asset_names("paintings") if name not in UNSEEN]
-    found = torch.cat(
-        [painting_crops(n, side, 64) for n in names for side in (352, 480)]
-    )
+    found = torch.cat([painting_crops(n, s, 64) for n in names for s in SIDES[:2]])
     orders = [(0, 1, 2), (0, 2, 1), (1, 0, 2), (1, 2, 0), (2, 0, 1), (2, 1, 0)]
     return torch.cat([found[:, list(order)] for order in orders])
 
 
-def game(recipe: Recipe, seed: int = 0):
-    """The game of a recipe, with new players."""
-    painting = data.to_unit(data.picture(recipe.painting))[None]
-    eye = Eye(style.scaled(painting, recipe.side))
+def eye(name: str, padding: str = "zeros") -> Eye:
+    """The eye that looks at an embedded painting. Zeros are fast to pad with."""
+    painting = data.to_unit(data.picture(name))[None]
+    net = vgg.vgg16(data.asset(vgg.WEIGHTS), padding=padding)
+    seen = style.scaled(painting, PAINTERS[name].side)
+    return Eye(seen, net=net.to(memory_format=torch.channels_last))
+
+
+def learn(recipe: Recipe, shorter: int = 0) -> StyleNet:
+    """A painter after both parts of its recipe (`shorter`: so many steps of each)."""
+    G = _new(StyleNet, **SIZE)
+    first, last = (shorter, shorter) if shorter else recipe.steps
+    game = FastStyle(
+        G, eye(recipe.painting, "reflect"), 1.0, recipe.style[0], recipe.tv[0]
+    )
+    config = _config(first, 8, g_lr=1e-3, ema=0.99)
+    G = _played(game, config, data.batches(crops(), 8, 0, pick_device()))
+    game = FastStyle(G, eye(recipe.painting), 1.0, recipe.style[1], recipe.tv[1])
+    config = _config(last, 2, g_lr=7e-4, ema=0.95, decay=0.7, seed=1)
+    return _played(
+        game, config, data.batches(crops(128, SIDES[:2]), 2, 1, pick_device())
+    )
+
+
+def teach(name: str, G: StyleNet, shorter: int = 0) -> StyleNet:
+    """A painter G after lessons by a critic that stood in the place of its Grams."""
+    D = _new(PatchCritic, 128, 48, 1)
+    weights = dict(content=1.0, style=0.0, adversarial=4.0, tv=0.5)
+    sees = dict(sees="conv2_1", loss=losses.least_squares)
+    game = AdversarialStyle(G.requires_grad_(True), D, eye(name), **weights, **sees)
+    config = _config(shorter or 120, 2, g_lr=7e-4, d_lr=1e-3, decay=0.5, seed=1)
+    real = painting_crops(name, PAINTERS[name].side, 16, 96)
+    photos = crops(96, (256, 352))
+    return _played(game, config, Unpaired(photos, real, 2, 1, pick_device()))
+
+
+def learn_any(shorter: int = 0) -> AdaINDecoder:
+    """The decoder of any style."""
+    config = _config(shorter or 1000, 8, g_lr=1e-3, betas=(0.9, 0.99), ema=0.99)
+    batches = Unpaired(crops(), styles(), 8, 0, pick_device())
+    return _played(AdaINStyle(_new(AdaINDecoder, WIDTHS)), config, batches)
+
+
+def _new(player, *args, **settings):
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        G = StyleNet(recipe.width, recipe.blocks)
-        channels = {None: 3, "conv2_1": 128, "conv3_1": 256}[recipe.sees]
-        layers = 2 if recipe.sees is None else 0
-        D = PatchCritic(channels, 48, layers, norm=False)
-    G = G.to(memory_format=torch.channels_last)
-    if not recipe.adversarial:
-        return FastStyle(G, eye, recipe.content, recipe.style, recipe.tv)
-    return AdversarialStyle(
-        G, D, eye, recipe.content, recipe.style, recipe.adversarial, recipe.tv,
-        recipe.sees, penalty=partial(losses.r1, gamma=recipe.gamma),
-    )  # fmt: skip
+        torch.manual_seed(0)
+        return player(*args, **settings).to(memory_format=torch.channels_last)
 
 
-def learn(recipe: Recipe, photos: Tensor, steps: int, batch: int = 8, seed: int = 0):
-    """A net after `steps` of the recipe on uint8 crops, averaged over the last ones."""
-    config = TrainConfig(
-        steps=steps, batch_size=batch, g_lr=1e-3, d_lr=4e-4, betas=(0.5, 0.99),
-        decay=0.5, ema=0.99, log_every=50, seed=seed,
-    )  # fmt: skip
-    state = start(game(recipe, seed), config)
-    if not recipe.adversarial:
-        return _played(state, data.batches(photos, batch, seed, state.device))
-    real = painting_crops(recipe.painting, recipe.side)
-    return _played(state, Unpaired(photos, real, batch, seed, state.device))
+def _config(steps: int, batch: int, **changes) -> TrainConfig:
+    usual = dict(betas=(0.5, 0.99), ema=0.95, log_every=50)
+    return TrainConfig(steps=steps, batch_size=batch, **(usual | changes))
 
 
-def learn_any(photos: Tensor, steps: int, batch: int = 8, seed: int = 0):
-    """The decoder after `steps` on uint8 crops, averaged over the last steps."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        G = AdaINDecoder(DECODER.widths).to(memory_format=torch.channels_last)
-    config = TrainConfig(
-        steps=steps, batch_size=batch, g_lr=1e-3, betas=(0.9, 0.99), decay=0.5,
-        ema=0.99, log_every=50, seed=seed,
-    )  # fmt: skip
-    state = start(AdaINStyle(G, style=DECODER.style, tv=DECODER.tv), config)
-    return _played(state, Unpaired(photos, styles(), batch, seed, state.device))
-
-
-def _played(state, batches):
+def _played(game, config: TrainConfig, batches):
+    state = start(game, config)
     for log in train(state, batches):
         parts = {name: round(value, 4) for name, value in log.parts.items()}
         print(log.step, parts, f"{log.images_per_second:.0f} images/s", flush=True)
     return averaged(state)["G"].cpu()
 
 
-def _main(shorter: str = "") -> None:
+def _main(shorter: str = "0") -> None:
     """Train all of them and write them, in half precision, with their checksum."""
     import hashlib
 
     from safetensors.torch import save_file
 
-    recipes = {f"gram/{name}": recipe for name, recipe in PAINTERS.items()}
-    recipes |= {f"critic/{name}": recipe for name, recipe in PUPILS.items()}
-    photos, weights = crops(), {}
-    for name, recipe in {**recipes, "adain": DECODER}.items():
-        steps = int(shorter or recipe.steps)
-        print(name, recipe)
-        if recipe is DECODER:
-            G = learn_any(photos, steps)
-        else:
-            G = learn(recipe, photos, steps)
-        for key, value in G.state_dict().items():
-            weights[f"{name}/{key}"] = value.half().contiguous()
+    nets, few = {}, int(shorter)
+    for name, recipe in PAINTERS.items():
+        nets[f"gram/{name}"] = learn(recipe, few)
+    for name in PUPILS:
+        nets[f"critic/{name}"] = teach(name, copy.deepcopy(nets[f"gram/{name}"]), few)
+    nets["adain"] = learn_any(few)
+    weights = {
+        f"{name}/{key}": value.half().contiguous()
+        for name, G in nets.items()
+        for key, value in G.state_dict().items()
+    }
     path = data.ASSETS / FILE
     path.parent.mkdir(exist_ok=True)
     save_file(weights, path)

@@ -1,11 +1,14 @@
 """The embedded stylers: they load, they paint in one pass, they can be made again."""
 
+import copy
+
 import pytest
 import torch
 
 from gancourse import data, pairs, style, stylers
 from gancourse.errors import GancourseError
 from gancourse.fast_style import Eye
+from gancourse.models.transform import AdaINDecoder, StyleNet
 
 NETS = [(name, False) for name in stylers.PAINTERS]
 NETS += [(name, True) for name in stylers.PUPILS]
@@ -28,12 +31,13 @@ def test_every_net_paints_a_held_out_photograph_nearer_to_its_painting(name, cri
         before, after = (
             eye(image, PHOTO, ["style", "content"]) for image in (PHOTO, painted)
         )
-    assert after["style"] < 0.5 * before["style"]
+    # the critic's pupil was last taught by no Gram matrix: nearer is all we ask
+    assert after["style"] < (1 if critic else 0.5) * before["style"]
     other = Eye(PHOTO)(shown(name)[:, :, :106, :160], PHOTO, ["content"])
     assert after["content"] < other["content"]  # the things are still there
 
 
-def test_three_painters_give_three_pictures():
+def test_each_painter_gives_a_picture_of_its_own():
     painted = [stylers.paint(stylers.gallery(name), PHOTO) for name in stylers.PAINTERS]
     for one, other in zip(painted, [*painted[1:], painted[0]], strict=True):
         assert (one - other).abs().mean() > 0.1
@@ -59,9 +63,8 @@ def test_alpha_leads_from_the_photograph_to_the_style():
     eye = Eye(painting)
     at = [stylers.paint_any(G, PHOTO, painting, alpha) for alpha in (0.0, 0.5, 1.0)]
     with torch.no_grad():
-        found = [eye(image, PHOTO, ["style", "content"]) for image in at]
-    assert found[0]["style"] > found[1]["style"] > found[2]["style"]
-    assert found[0]["content"] < found[1]["content"] < found[2]["content"]
+        found = [eye(image, PHOTO, ["style"])["style"] for image in at]
+    assert found[0] > found[1] > found[2]
 
 
 def test_the_decoder_never_saw_the_paintings_that_were_put_aside():
@@ -91,27 +94,22 @@ def test_the_file_is_small():
 def test_paintings_without_a_net_are_answered_with_those_that_have_one(assert_clear):
     with pytest.raises(GancourseError) as caught:
         stylers.gallery("mona-lisa")
-    assert_clear(caught.value, "mona-lisa", "hokusai-great-wave", "adain")
+    assert_clear(caught.value, "mona-lisa", "kandinsky-composition-viii", "adain")
 
 
-@pytest.mark.parametrize("critic", [False, True])
-def test_the_recipes_can_be_followed(critic):
-    recipe = (stylers.PUPILS if critic else stylers.PAINTERS)[NETS[-1][0]]
-    photos = stylers.crops(step=192)[:4]
-    G = stylers.learn(recipe, photos, steps=1, batch=1)
-    fresh = stylers.game(recipe).G
-    moved = [
-        not torch.equal(a, b)
-        for a, b in zip(G.parameters(), fresh.parameters(), strict=True)
-    ]
-    assert any(moved)
+def moved(one, other) -> bool:
+    both = zip(one.parameters(), other.parameters(), strict=True)
+    return any(not torch.equal(a, b) for a, b in both)
+
+
+def test_the_recipes_can_be_followed():
+    name = stylers.PUPILS[0]
+    G = stylers.learn(stylers.PAINTERS[name], shorter=1)
+    kept = copy.deepcopy(G)
+    assert moved(stylers._new(StyleNet, **stylers.SIZE), G)
+    assert moved(kept, stylers.teach(name, G, shorter=1))
 
 
 def test_the_decoders_recipe_can_be_followed():
-    photos = stylers.crops(step=192)[:4]
-    one, two = (stylers.learn_any(photos, steps=n, batch=1) for n in (1, 2))
-    moved = [
-        not torch.equal(a, b)
-        for a, b in zip(one.parameters(), two.parameters(), strict=True)
-    ]
-    assert any(moved)
+    before = stylers._new(AdaINDecoder, stylers.WIDTHS)
+    assert moved(before, stylers.learn_any(shorter=1))

@@ -9,7 +9,6 @@ import torch
 from torch import nn
 
 from gancourse import data, fast_style, stylers
-from gancourse.losses import r1
 from gancourse.models import transform, unet
 
 PATH = (
@@ -24,7 +23,7 @@ MIME = "application/vnd.gancourse.metrics+json"
 @pytest.fixture(scope="module")
 def book() -> dict:
     """The functions and classes that the notebook defines, the rest of it not run."""
-    names = {"torch": torch, "nn": nn, "data": data, "r1": r1}
+    names = {"torch": torch, "nn": nn, "data": data}
     kinds = ast.FunctionDef | ast.ClassDef
     for cell in CELLS:
         text = "".join(cell["source"])
@@ -132,8 +131,8 @@ def test_what_is_written_by_hand_is_what_the_package_computes(stored):
 
 
 def test_both_pupils_learned(stored):
-    assert stored["live_style_beginner"] < 0.7
-    assert stored["live_style_retrained"] < 0.7
+    assert stored["live_style_beginner"] < 0.2
+    assert stored["live_style_retrained"] < 1
 
 
 def test_a_shift_by_the_stride_changes_less_than_another(stored):
