@@ -10,9 +10,12 @@ from torch import Tensor, nn
 
 from gancourse import data, losses, pairs, snapshot
 from gancourse.cycle import CycleGAN, ImagePool
+from gancourse.denoising import Diffusion
 from gancourse.enhancement import Enhancement
 from gancourse.games import GAN, Pix2Pix, diff_augment, latents
+from gancourse.latent import VAE, VAEGAN, AutoEncoder
 from gancourse.models.dcgan import DCGANDiscriminator, DCGANGenerator
+from gancourse.models.diffusion import Denoiser
 from gancourse.models.mlp import (
     MLPDiscriminator,
     MLPGenerator,
@@ -22,6 +25,7 @@ from gancourse.models.mlp import (
 from gancourse.models.resnet import ResNetGenerator
 from gancourse.models.superres import Restorer
 from gancourse.models.unet import PatchCritic, UNet
+from gancourse.models.vae import Encoder
 from gancourse.training import State, StepLog, TrainConfig, train
 
 
@@ -124,6 +128,16 @@ def two_looks() -> tuple[Tensor, Tensor]:
     return images[:100], 255 - images[100:]
 
 
+def autoencoder(family, outputs: int = 8, **players):
+    """An encoder and a decoder with 8 latents, for any of the games that have both."""
+    G = DCGANGenerator(latent_dim=8, width=4, refine=1)
+    return family(Encoder(outputs, width=4, refine=1), G, **players)
+
+
+def vaegan() -> VAEGAN:
+    return autoencoder(VAEGAN, 16, D=DCGANDiscriminator(width=4, refine=1))
+
+
 r1, gp = partial(losses.r1, gamma=0.5), losses.gradient_penalty
 GAMES = {
     "points": Small(points),
@@ -145,6 +159,12 @@ GAMES = {
     ),
     "mlp": Small(lambda: GAN(MLPGenerator(), MLPDiscriminator()), images=True),
     "cyclegan": Small(cyclegan, real=two_looks),
+    "autoencoder": Small(partial(autoencoder, AutoEncoder), images=True),
+    "vae": Small(partial(autoencoder, VAE, 16), images=True),
+    "vaegan": Small(vaegan, images=True),
+    "diffusion": Small(
+        lambda: Diffusion(Denoiser(1, width=8, coarse=8, blocks=1, time=8)), images=True
+    ),
     "enhancement": Small(restoration, real=photographs),
     "enhancement, no critic": Small(partial(restoration, D=False), real=photographs),
 }
