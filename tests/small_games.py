@@ -163,7 +163,7 @@ GAMES = {
     "vae": Small(partial(autoencoder, VAE, 16), images=True),
     "vaegan": Small(vaegan, images=True),
     "diffusion": Small(
-        lambda: Diffusion(Denoiser(1, width=8, coarse=8, blocks=1, time=8)), images=True
+        lambda: Diffusion(Denoiser(width=8, code=4, time=8)), images=True
     ),
     "enhancement": Small(restoration, real=photographs),
     "enhancement, no critic": Small(partial(restoration, D=False), real=photographs),

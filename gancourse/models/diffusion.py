@@ -1,8 +1,9 @@
-"""A small denoiser for diffusion: two halvings, residual blocks, two doublings.
+"""A small denoiser for diffusion: two halvings, a dense middle, two doublings.
 
-The U-Net of Ho, Jain & Abbeel 2020 (appendix B) at the size of the course's DCGAN: most
-of its parameters work on the coarsest map, skips carry the fine ones across, and every
-block is told how noisy its input is.
+The U-Net of Ho, Jain & Abbeel 2020 (appendix B) at the size of the course's DCGAN.
+Skips carry fine maps across, every block is told how noisy its input is, and where that
+paper has attention a dense layer lets all places of the coarse map hear of each other,
+as the first layer of the DCGAN's generator does.
 """
 
 import math
@@ -13,7 +14,7 @@ from torch import Tensor, nn
 
 def time_features(t: Tensor, features: int) -> Tensor:
     """Sines and cosines of t (N,) in [0, 1], shape (N, features), from slow to fast."""
-    frequencies = torch.exp(torch.linspace(0, math.log(500), features // 2))
+    frequencies = torch.exp(torch.linspace(0, math.log(32), features // 2))
     angles = t[:, None].float() * (math.pi * frequencies).to(t.device)
     return torch.cat([angles.sin(), angles.cos()], 1)
 
@@ -29,44 +30,52 @@ class Block(nn.Module):
 
     def forward(self, x: Tensor, time: Tensor) -> Tensor:
         scale, shift = self.time(time)[:, :, None, None].chunk(2, 1)
-        h = self.norm(x) * (1 + scale) + shift
-        return x + self.conv(nn.functional.silu(h))
+        return x + self.conv(nn.functional.silu(self.norm(x) * (1 + scale) + shift))
 
 
 class Denoiser(nn.Module):
-    """Map noisy images (N, channels, H, W) and times (N,) in [0, 1] to their noise.
+    """Map noisy images (N, channels, size, size) and times (N,) in [0, 1] to the noise.
 
-    H and W are multiples of 4. `width` is the number of channels after the first
-    halving, `coarse` that after the second, where `blocks` blocks work.
+    `size` is a multiple of 4. There are `width` channels after the first halving and
+    twice as many after the second; the dense middle has `code` numbers. The input,
+    scaled by a function of time, is added to the answer: late, it is all noise.
     """
 
     def __init__(
         self,
+        width: int = 16,
+        code: int = 24,
+        size: int = 28,
         channels: int = 1,
-        width: int = 32,
-        coarse: int = 64,
-        blocks: int = 3,
-        time: int = 64,
+        time: int = 32,
     ):
         super().__init__()
-        self.embed = nn.Sequential(
-            nn.Linear(64, time), nn.SiLU(), nn.Linear(time, time), nn.SiLU()
-        )
+        coarse, side = 2 * width, size // 4
+        self.embed = nn.Sequential(nn.Linear(time, time), nn.SiLU())
         self.down1 = nn.Conv2d(channels, width, 4, 2, 1)
         self.fine = Block(width, time)
         self.down2 = nn.Conv2d(width, coarse, 4, 2, 1)
-        self.coarse = nn.ModuleList(Block(coarse, time) for _ in range(blocks))
+        self.before = Block(coarse, time)
+        self.dense = nn.Sequential(
+            nn.SiLU(),
+            nn.Flatten(),
+            nn.Linear(coarse * side**2, code),
+            nn.SiLU(),
+            nn.Linear(code, coarse * side**2),
+            nn.Unflatten(1, (coarse, side, side)),
+        )
+        self.after = Block(coarse, time)
         self.up2 = nn.ConvTranspose2d(coarse, width, 4, 2, 1)
         self.joined = Block(2 * width, time)
         self.up1 = nn.ConvTranspose2d(2 * width, width // 2, 4, 2, 1)
         self.out = nn.Conv2d(width // 2 + channels, channels, 3, 1, 1)
+        self.skip = nn.Linear(time, channels)
 
     def forward(self, x: Tensor, t: Tensor) -> Tensor:
-        time = self.embed(time_features(t, 64))
+        time = self.embed(time_features(t, self.embed[0].in_features))
         fine = self.fine(self.down1(x), time)
-        h = self.down2(fine)
-        for block in self.coarse:
-            h = block(h, time)
+        h = self.before(self.down2(fine), time)
+        h = self.after(h + self.dense(h), time)
         h = self.joined(torch.cat([self.up2(h), fine], 1), time)
-        h = nn.functional.silu(self.up1(h))
-        return self.out(torch.cat([h, x], 1))
+        h = torch.cat([nn.functional.silu(self.up1(h)), x], 1)
+        return self.out(h) + self.skip(time)[:, :, None, None] * x
