@@ -12,8 +12,10 @@ from gancourse import captions, data, fast_style, losses, pairs, snapshot
 from gancourse.caption_paint import paint
 from gancourse.conditional import ACGAN, ConditionalGAN, InfoGAN
 from gancourse.cycle import CycleGAN, ImagePool
+from gancourse.denoising import Diffusion
 from gancourse.enhancement import Enhancement
 from gancourse.games import GAN, Pix2Pix, diff_augment, latents
+from gancourse.latent import VAE, VAEGAN, AutoEncoder
 from gancourse.models.conditional import (
     ClassDiscriminator,
     ConcatDiscriminator,
@@ -21,6 +23,7 @@ from gancourse.models.conditional import (
     ProjectionDiscriminator,
 )
 from gancourse.models.dcgan import DCGANDiscriminator, DCGANGenerator
+from gancourse.models.diffusion import Denoiser
 from gancourse.models.mlp import (
     MLPDiscriminator,
     MLPGenerator,
@@ -32,6 +35,7 @@ from gancourse.models.superres import Restorer
 from gancourse.models.text import CaptionEncoder, TextDiscriminator, TextGenerator
 from gancourse.models.transform import AdaINDecoder, StyleNet
 from gancourse.models.unet import PatchCritic, UNet
+from gancourse.models.vae import Encoder
 from gancourse.textgan import TextGAN
 from gancourse.training import State, StepLog, TrainConfig, pick_device, train
 
@@ -195,6 +199,16 @@ def captioned() -> tuple[Tensor, Tensor, Tensor]:
     return pictures, right, right.roll(1, 0)
 
 
+def autoencoder(family, outputs: int = 8, **players):
+    """An encoder and a decoder with 8 latents, for any of the games that have both."""
+    G = DCGANGenerator(latent_dim=8, width=4, refine=1)
+    return family(Encoder(outputs, width=4, refine=1), G, **players)
+
+
+def vaegan() -> VAEGAN:
+    return autoencoder(VAEGAN, 16, D=DCGANDiscriminator(width=4, refine=1))
+
+
 r1, gp = partial(losses.r1, gamma=0.5), losses.gradient_penalty
 GAMES = {
     "points": Small(points),
@@ -229,6 +243,12 @@ GAMES = {
     "cyclegan": Small(cyclegan, real=two_looks),
     "text": Small(textgan, real=captioned),
     "text, no wrong captions": Small(partial(textgan, matching=False), real=captioned),
+    "autoencoder": Small(partial(autoencoder, AutoEncoder), images=True),
+    "vae": Small(partial(autoencoder, VAE, 16), images=True),
+    "vaegan": Small(vaegan, images=True),
+    "diffusion": Small(
+        lambda: Diffusion(Denoiser(width=8, code=4, time=8)), images=True
+    ),
     "enhancement": Small(restoration, real=photographs),
     "enhancement, no critic": Small(partial(restoration, D=False), real=photographs),
     "fast style": Small(
