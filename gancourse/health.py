@@ -310,13 +310,13 @@ def dashboard(
             ax.set_yscale(scale)
         else:
             _say(ax, f"{ylabel}: not logged")
-    draw_samples(axes[1, 1], samples, real)
+    _draw_samples(axes[1, 1], samples, real)
     found = verdict(logs, samples, real)
     figure.suptitle(f"{found.name}: {found.why}", fontsize=10, wrap=True)
     return figure
 
 
-def draw_samples(ax, samples: Tensor | None, real: Tensor | None) -> None:
+def _draw_samples(ax, samples: Tensor | None, real: Tensor | None) -> None:
     """Draw images (N, C, H, W), or points (N, 1 or 2) with the data behind them."""
     from gancourse import figures
 
