@@ -58,8 +58,27 @@ def show(figure: Figure | Axes, caption: str, jpeg: bool = False) -> None:
     figure.savefig(buffer, bbox_inches="tight", **form)
     plt.close(figure)
     kind = "image/jpeg" if jpeg else "image/png"
-    display(Image(buffer.getvalue(), alt=caption), metadata={kind: {"alt": caption}})
+    picture = buffer.getvalue() if jpeg else with_palette(buffer.getvalue())
+    display(Image(picture, alt=caption), metadata={kind: {"alt": caption}})
     display(HTML(f"<p><em>{escape(caption)}</em></p>"))
+
+
+def with_palette(png: bytes) -> bytes:
+    """The PNG with a palette of 256 colours, a third of the bytes; or as it was.
+
+    It stays as it was where one could see it: when a channel is off by more than a
+    tenth of a grey level on average, as in smooth fields and in photographs.
+    """
+    from io import BytesIO
+
+    from PIL import Image
+
+    picture, buffer = Image.open(BytesIO(png)).convert("RGB"), BytesIO()
+    few = picture.quantize(256, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
+    off = np.abs(np.asarray(picture, int) - np.asarray(few.convert("RGB"), int))
+    few.save(buffer, "PNG", optimize=True)
+    smaller = buffer.getvalue() if off.mean() <= 0.1 else png
+    return min(smaller, png, key=len)
 
 
 def image_grid(images: Tensor, columns: int = 10) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 Every threshold stands with the runs that it was read from: the 2-D and 1-D mixtures and
 the small MNIST runs of `tests/test_health.py` (median over the last third of the logs).
+`health_bank` holds recorded runs with labels, by which the verdicts are judged.
 """
 
 import math
@@ -44,6 +45,9 @@ STRONG_GAP, STRONG_LOSS = 12.0, 0.3
 # A discriminator that learns too slowly: the gap turns negative (-3.7 to -8.5) or it is
 # wrong more often than a coin (accuracies of 0.04 to 0.25). Healthy: at least 0.45.
 BLIND_GAP, BLIND_ACCURACY = -1.0, 0.3
+# How far a typical sample is from the data's middle, a typical data point being 1 away.
+# Staged collapses: 0.4 to 2.3; chased by a D that hardly moves: 49 to 98.
+FAR, UNSEEN = 10.0, 0.75
 # Height of the autocorrelation's second hill. Staged oscillations: 0.72 to 0.88;
 # healthy runs, whose losses are noise around a level: at most 0.3.
 WAVE = 0.5
@@ -90,6 +94,7 @@ def verdict(
         or _g_too_strong(logs)
         or _d_too_strong(logs, diversity)
         or _oscillating(logs)
+        or _ran_away(logs, fake, train)
         or _collapsed(diversity, train)
         or _memorising(fake, train)
         or ("healthy", _in_words(logs, diversity))
@@ -128,6 +133,18 @@ def _d_too_strong(logs: Sequence, diversity: float | None):
         return "D too strong", (
             f"D tells real from fake with a logit gap of {gap:.0f} and a loss of "
             f"{d_loss:.3f}: it has nothing left to learn and little to teach."
+        )
+
+
+def _ran_away(logs: Sequence, fake: Tensor | None, train: Tensor | None):
+    if fake is None or train is None:
+        return None
+    middle, accuracy = train.mean(0), _median(logs, "accuracy")
+    away = [(x - middle).norm(dim=1).median().item() for x in (fake, train)]
+    if away[0] > FAR * away[1] and accuracy < UNSEEN:
+        return "G too strong", (
+            f"Samples are {away[0] / max(away[1], 1e-12):.0f} times as far out as the "
+            f"data, and D, with an accuracy of {accuracy:.2f}, does not see it."
         )
 
 
@@ -300,6 +317,7 @@ def dashboard(
 
 
 def _draw_samples(ax, samples: Tensor | None, real: Tensor | None) -> None:
+    """Draw images (N, C, H, W), or points (N, 1 or 2) with the data behind them."""
     from gancourse import figures
 
     if samples is None:

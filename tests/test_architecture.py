@@ -61,6 +61,11 @@ ALLOWED = {
         "training",
     ),
     "health": ("errors", "data", "models", "evaluation", "figures"),
+    "health_bank": ("errors", "data", "figures", "health", "training"),
+    "staging": (
+        *("errors", "data", "losses", "models", "games", "training", "evaluation"),
+        "health_bank",
+    ),
     "style": ("errors", "settings", "data", "losses", "models"),
     "fast_style": ("errors", "losses", "models", "games", "style"),
     "stylers": (

@@ -6,12 +6,12 @@ from functools import partial
 import matplotlib
 import pytest
 import torch
-from torch import nn
 
 from gancourse import data, evaluation, health, losses
 from gancourse.games import GAN
 from gancourse.models.dcgan import DCGANDiscriminator, DCGANGenerator
 from gancourse.models.mlp import PointDiscriminator, PointGenerator
+from gancourse.staging import Shift, Slope
 from gancourse.training import StepLog, TrainConfig, start, train
 
 matplotlib.use("Agg")
@@ -20,28 +20,6 @@ HUMPS, SPIRALS = data.mixture_1d(), data.spirals()
 ONE = data.mixture_1d((1.0,), std=0.1)
 R1 = partial(losses.r1, gamma=0.1)
 CALM = {"betas": (0.0, 0.99), "penalty": R1}
-
-
-class Shift(nn.Module):
-    """The generator of the Dirac-GAN with a little noise: theta + z / 10."""
-
-    def __init__(self):
-        super().__init__()
-        self.latent_dim, self.theta = 1, nn.Parameter(torch.zeros(1))
-
-    def forward(self, z):
-        return self.theta + z / 10
-
-
-class Slope(nn.Module):
-    """Its discriminator: a line, moved to where the data are."""
-
-    def __init__(self):
-        super().__init__()
-        self.psi = nn.Parameter(torch.randn(1))
-
-    def forward(self, x):
-        return (self.psi * (x - 1)).squeeze(1)
 
 
 # What makes a run ill: one setting each. Everything else is as in `play`.
@@ -188,6 +166,16 @@ def test_a_confident_d_is_no_illness_while_samples_are_diverse():
     assert health.verdict(logs).name == "D too strong"
     assert health.verdict(logs, other, real).name == "healthy"
     assert health.verdict(logs, other * 0.001, real).name == "D too strong"
+
+
+def test_samples_far_out_are_a_strong_g_only_if_d_does_not_see_them():
+    real = torch.randn(500, 2, generator=torch.Generator().manual_seed(0))
+    far = torch.full((100, 2), 40.0)
+    for accuracy, name in [(0.5, "G too strong"), (0.95, "collapsed")]:
+        parts = {"accuracy": accuracy, "real_logit": 0.1, "fake_logit": 0.2}
+        logs = [log(k, **parts) for k in range(8)]
+        assert health.verdict(logs, far, real).name == name
+    assert health.verdict(logs, far / 20, real).name == "collapsed"
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf])
