@@ -102,6 +102,7 @@ def moved(one, other) -> bool:
     return any(not torch.equal(a, b) for a, b in both)
 
 
+@pytest.mark.full
 def test_the_recipes_can_be_followed():
     name = stylers.PUPILS[0]
     G = stylers.learn(stylers.PAINTERS[name], shorter=1)
@@ -110,6 +111,7 @@ def test_the_recipes_can_be_followed():
     assert moved(kept, stylers.teach(name, G, shorter=1))
 
 
+@pytest.mark.full
 def test_the_decoders_recipe_can_be_followed():
     before = stylers._new(AdaINDecoder, stylers.WIDTHS)
     assert moved(before, stylers.learn_any(shorter=1))
