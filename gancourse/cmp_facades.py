@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.functional import one_hot
 
 from gancourse import online, storage
 from gancourse.errors import GancourseError
@@ -33,6 +34,11 @@ def load(split: str = "train") -> tuple[Tensor, Tensor]:
     labels, pictures = _read(_file())
     part = slice(None, -HELD_OUT) if split == "train" else slice(-HELD_OUT, None)
     return labels[part], pictures[part]
+
+
+def planes(labels: Tensor) -> Tensor:
+    """Label maps (N, H, W) as a plane a label, (N, 12, H, W), ±1."""
+    return 2.0 * one_hot(labels.long(), LABELS).permute(0, 3, 1, 2) - 1
 
 
 def coloured(labels: Tensor) -> Tensor:

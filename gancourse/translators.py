@@ -9,7 +9,7 @@ from functools import lru_cache
 
 import torch
 from torch import Tensor
-from torch.nn.functional import interpolate, one_hot
+from torch.nn.functional import interpolate
 
 from gancourse import cmp_facades as cmp
 from gancourse import cycle, data, domains, facades, losses, pairs
@@ -39,32 +39,32 @@ def describe(game: str, name: str | None) -> dict:
         )
     channels, size = 3, {"prints": 48, "digits": 28}.get(name, 64)
     if game == "pix2pix":
-        channels, size = (10, 64) if name == "facades" else (cmp.LABELS, cmp.SIDE)
+        channels, size = (13, 64) if name == "facades" else (cmp.LABELS, cmp.SIDE)
     return {"game": game, "data": name, "channels": channels, "size": size}
 
 
-class Planes:
-    """Batches (labels, pictures) as (a plane a label in ±1, pictures)."""
+class Conditions:
+    """Batches of pairs (condition(*given), picture), made as they are asked for."""
 
-    def __init__(self, labels: Tensor, pictures: Tensor, count: int, *how):
-        self.batches, self.count = data.batches((labels.long(), pictures), *how), count
+    def __init__(self, condition: Callable, pictures: Tensor, given, *how):
+        self.condition = condition
+        self.batches = data.batches((pictures, *given), *how)
 
     def __getitem__(self, k: int) -> tuple[Tensor, Tensor]:
-        labels, pictures = self.batches[k]
-        return planes(labels, self.count), pictures
-
-
-def planes(labels: Tensor, count: int) -> Tensor:
-    """Label maps (N, H, W) as a plane a label, (N, count, H, W), ±1."""
-    return 2.0 * one_hot(labels.long(), count).permute(0, 3, 1, 2) - 1
+        pictures, *given = self.batches[k]
+        return self.condition(*given), pictures
 
 
 def batches(recipe: dict, size: int, seed: int, device: torch.device):
     """The batches that a run of this recipe is trained on: a function of the seed."""
     name, how = recipe["data"], (size, seed, device)
     if recipe["game"] == "pix2pix":
-        drawn = cmp.load("train") if name == "cmp" else facades.pairs(1_000, PLANS)
-        return Planes(*drawn, recipe["channels"], *how)
+        if name == "cmp":
+            labels, pictures = cmp.load("train")
+            return Conditions(cmp.planes, pictures, [labels.long()], *how)
+        labels, pictures = facades.pairs(1_000, PLANS)
+        given = [labels.long(), facades.paints(1_000, PLANS)]
+        return Conditions(facades.condition, pictures, given, *how)
     if recipe["game"] == "cyclegan":
         return cycle.Unpaired(*_two_sets(name, "train"), *how)
     task = pairs.TASKS[name]
@@ -150,10 +150,11 @@ def held_out(recipe: dict, n: int, seed: int) -> tuple[Tensor, Tensor]:
     name = recipe["data"]
     if name == "facades":
         labels = facades.pairs(n, HELD_PLANS + seed).labels
-        return planes(labels, recipe["channels"]), facades.coloured(labels)
+        given = labels, facades.paints(n, HELD_PLANS + seed)
+        return facades.condition(*given), facades.coloured(*given)
     if name == "cmp":
         labels = _some(cmp.load("held-out")[0], n, seed)
-        return planes(labels, recipe["channels"]), cmp.coloured(labels)
+        return cmp.planes(labels), cmp.coloured(labels)
     if recipe["game"] == "cyclegan":
         pictures = _two_sets(name, "held-out")[0]
     else:

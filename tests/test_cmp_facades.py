@@ -66,6 +66,13 @@ def test_pairs_are_fetched_once_scaled_and_split_by_house(server, tmp_path):
     assert cmp_facades.coloured(labels[:3]).shape == (3, 3, 256, 256)
 
 
+def test_a_plane_for_each_label():
+    labels = torch.tensor([[[0, 11], [1, 1]]])
+    planes = cmp_facades.planes(labels)
+    assert planes.shape == (1, 12, 2, 2) and set(planes.unique().tolist()) == {-1, 1}
+    assert torch.equal(planes.argmax(1), labels) and (planes.sum(1) == -10).all()
+
+
 @pytest.mark.parametrize("damage", ["cut", "flipped", "a page", "too few"])
 def test_what_is_not_whole_is_never_kept(damage, server, tmp_path):
     whole = archive(300 if damage == "too few" else cmp_facades.PAIRS)

@@ -5,7 +5,7 @@ import pytest
 import torch
 from PIL import Image
 
-from gancourse import checkpoints, cli, facades, pairs, translators
+from gancourse import checkpoints, cli, data, facades, pairs, translators
 from gancourse.errors import GancourseError
 
 QUICK = ["--device", "cpu", "--precision", "fp32", "--batch-size", "2"]
@@ -15,6 +15,8 @@ QUICK = ["--device", "cpu", "--precision", "fp32", "--batch-size", "2"]
 def few_facades(monkeypatch):
     """A dozen façades instead of a thousand: what is tested does not depend on it."""
     painted = facades.pairs
+    drawn = facades.paints
+    monkeypatch.setattr(facades, "paints", lambda n, *a: drawn(min(n, 12), *a))
     monkeypatch.setattr(
         facades, "pairs", lambda n, *a, **k: painted(min(n, 12), *a, **k)
     )
@@ -69,8 +71,8 @@ def test_other_data_do_not_continue_a_run(tmp_path, capsys):
 def test_held_out_inputs_are_none_that_was_trained_on():
     recipe = translators.describe("pix2pix", None)
     inputs, shown = translators.held_out(recipe, 8, 0)
-    trained = translators.planes(facades.pairs(12, translators.PLANS).labels, 10)
-    apart = torch.cdist(inputs.flatten(1), trained.flatten(1))
+    trained = facades.condition(facades.pairs(12, translators.PLANS).labels)
+    apart = torch.cdist(inputs[:, :10].flatten(1), trained.flatten(1))
     assert apart.min() > 1 and shown.shape == (8, 3, 64, 64)
     photographs = pairs.patches("held-out", 64, 64)
     _, shown = translators.held_out(translators.describe("enhance", "noise"), 5, 1)
@@ -85,16 +87,15 @@ def test_inputs_come_again_only_when_all_were_there():
     assert drawn != translators._some(images, 12, 4).flatten().tolist()
 
 
-def test_a_plane_for_each_label():
-    labels = torch.tensor([[[0, 2], [1, 1]]])
-    planes = translators.planes(labels, 3)
-    assert planes.shape == (1, 3, 2, 2) and set(planes.unique().tolist()) == {-1, 1}
-    assert torch.equal(planes.argmax(1), labels) and (planes.sum(1) == -1).all()
-
-
-def test_the_terminal_s_façades_are_those_of_the_package():
-    labels = facades.pairs(2, 3).labels
-    assert torch.equal(translators.planes(labels, 10), facades.condition(labels))
+def test_batches_are_conditions_with_their_pictures():
+    recipe = translators.describe("pix2pix", "facades")
+    x, y = translators.batches(recipe, 4, 0, torch.device("cpu"))[1]
+    assert x.shape == (4, recipe["channels"], 64, 64) and y.shape == (4, 3, 64, 64)
+    labels, pictures = facades.pairs(12, translators.PLANS)
+    conditions = facades.condition(labels, facades.paints(12, translators.PLANS))
+    for one, picture in zip(x, y, strict=True):
+        (row,) = (pictures == data.to_uint8(picture)).flatten(1).all(1).nonzero()
+        assert torch.equal(conditions[row.item()], one)
 
 
 @pytest.mark.parametrize("game", translators.NAMES)
