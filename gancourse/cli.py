@@ -317,7 +317,7 @@ def parser() -> Parser:
         "mlp: digits; dcgan: digits, photos, a folder of pictures; pix2pix: facades,"
     )
     words += " cmp (fetched once); cyclegan: prints, digits; enhance: x2, x4, noise, "
-    words += "dark, colour, dots (the first one)"
+    words += "dark, colour (the first one)"
     add("--data", metavar="DATA", help=words)
     add("--steps", type=whole(1), default=2000, help="generator updates in all (2000)")
     words = "folder of the run, continued when there is one (gancourse-runs/GAME)"

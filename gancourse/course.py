@@ -64,6 +64,10 @@ LIMITS = {
     ("11", "chroma_share_of_grey"): (0, 0.95),
     ("11", "checkerboard_mse"): (0.25, 0.26),
     ("09", "recovery_both"): (0.9, 1),
+    ("09", "psnr_l1_minus_both"): (0, 10),
+    ("09", "kid_share_of_l1"): (-1, 0.9),
+    ("10", "called_target"): (0.9, 1),
+    ("10", "cycle_share"): (0, 0.5),
     ("09", "recovery_painted"): (0.9, 1),
 }
 

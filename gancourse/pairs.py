@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
-from torch.nn.functional import interpolate, max_pool2d
+from torch.nn.functional import interpolate
 
 from gancourse import data
 from gancourse.errors import GancourseError
@@ -159,17 +159,6 @@ def grey(images: Tensor) -> Tensor:
     return rgb_to_yuv(images)[:, :1].expand(-1, 3, -1, -1)
 
 
-def dots(images: Tensor, rng: torch.Generator, apart: int = 32) -> Tensor:
-    """The grey picture with its own colour in dots of 3 × 3 pixels, (N, 3, H, W).
-
-    Dots lie anywhere, on average one in each square of `apart` pixels a side.
-    """
-    n, _, height, width = images.shape
-    there = torch.rand(n, 1, height, width, generator=rng, device=images.device)
-    there = max_pool2d((there < 1 / apart**2).float(), 3, 1, 1) > 0
-    return torch.where(there, images, grey(images))
-
-
 def _randn(like: Tensor, rng: torch.Generator) -> Tensor:
     return torch.randn(like.shape, generator=rng, device=like.device)
 
@@ -200,7 +189,6 @@ TASKS = {
     "noise": Task("denoising", add_noise),
     "dark": Task("low light", darken),
     "colour": Task("colourisation", lambda images, _rng: grey(images), side=384),
-    "dots": Task("colour from dots", dots, side=384),
 }
 
 
