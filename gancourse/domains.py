@@ -22,10 +22,10 @@ def colours(n: int, rng: torch.Generator) -> Tensor:
     return torch.randint(len(PALETTE), (n,), generator=rng)
 
 
-def cards(n: int, rng: torch.Generator, side: int = 28) -> Tensor:
-    """n cards of one colour each, any that there is, uint8 (n, 3, side, side)."""
-    colour = torch.rand(n, 3, 1, 1, generator=rng).expand(-1, -1, side, side)
-    grain = GRAIN / SHADE * torch.randn(colour.shape, generator=rng)
+def cards(photos: Tensor, rng: torch.Generator) -> Tensor:
+    """Plain cards in the mean colours of photographs uint8 (N, 3, H, W), as many."""
+    colour = (photos.float() / 255).mean((2, 3), keepdim=True).expand(photos.shape)
+    grain = GRAIN / SHADE * torch.randn(photos.shape, generator=rng)
     return ((colour + grain).clamp(0, 1) * 255).round().byte()
 
 

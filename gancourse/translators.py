@@ -81,7 +81,8 @@ def _two_sets(name: str, split: str) -> tuple[Tensor, Tensor]:
     digits = data.digits("train" if split == "train" else "test").images
     first, second = digits[:20_000].chunk(2)
     colours = [domains.colours(len(part), rng) for part in (first, second)]
-    painted = domains.painted(first, colours[0], domains.cards(5_000, rng), rng)
+    cards = domains.cards(pairs.patches(split, 28, 14, 250), rng)
+    painted = domains.painted(first, colours[0], cards, rng)
     return painted, domains.chalked(second, colours[1], rng)
 
 
