@@ -66,7 +66,7 @@ LIMITS = {
     ("09", "recovery_both"): (0.9, 1),
     ("09", "psnr_l1_minus_both"): (0, 10),
     ("09", "kid_share_of_l1"): (-1, 0.9),
-    ("10", "called_target"): (0.9, 1),
+    ("10", "called_print"): (0.9, 1),
     ("10", "cycle_share"): (0, 0.5),
     ("09", "recovery_painted"): (0.9, 1),
 }
