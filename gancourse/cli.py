@@ -173,7 +173,7 @@ def train(args) -> int:
     recipe = play.GAMES[args.game]
     config = TrainConfig(
         steps=args.steps,
-        batch_size=args.batch_size,
+        batch_size=args.batch_size or recipe.batch_size,
         g_lr=args.lr or recipe.g_lr,
         d_lr=args.lr or recipe.d_lr,
         log_every=math.gcd(args.save_every, 10),
@@ -194,7 +194,8 @@ def sample(args) -> int:
         play.write_generator(args.folder, args.out)
         print(f"Wrote the averaged generator into {args.out}.")
         return 0
-    images = play.sample(args.folder, args.n, args.seed, args.label)
+    beside = args.out.suffix == ".png"  # a translation beside what it came from
+    images = play.sample(args.folder, args.n, args.seed, args.label, beside)
     play.write_samples(images, args.out)
     print(f"Drew {len(images):,} images into {args.out}.")
     return 0
@@ -357,10 +358,15 @@ def parser() -> Parser:
     add("--out", type=Path, required=True, metavar="FILE", help="the table, a .csv")
 
     add = command(train)
-    games = one_of("game", "mlp", "dcgan", "conditional")
-    add("game", type=games, metavar="GAME", help="mlp, dcgan, conditional")
-    words = "digits, photos, or a folder of pictures (digits)"
-    add("--data", default="digits", metavar="DATA", help=words)
+    games = ("mlp", "dcgan", "conditional", "pix2pix", "cyclegan", "enhance")
+    add("game", type=one_of("game", *games), metavar="GAME", help=", ".join(games))
+    words = (
+        "mlp, conditional: digits; dcgan: digits, photos, a folder of pictures; "
+        "pix2pix: facades,"
+    )
+    words += " cmp (fetched once); cyclegan: prints, digits; enhance: x2, x4, noise, "
+    words += "dark, colour (the first one)"
+    add("--data", metavar="DATA", help=words)
     add("--steps", type=whole(1), default=2000, help="generator updates in all (2000)")
     words = "folder of the run, continued when there is one (gancourse-runs/GAME)"
     add("--save", type=Path, metavar="DIR", help=words)
@@ -370,7 +376,7 @@ def parser() -> Parser:
     add("--device", default="auto", help="auto, cpu, cuda, mps (auto)")
     add("--precision", type=precisions, default="auto", help="auto, fp32, bf16, fp16")
     add("--lr", type=rate, help="learning rate of both players (what suits the game)")
-    add("--batch-size", type=whole(1), default=64, help="images a step (64)")
+    add("--batch-size", type=whole(1), help="images a step (what suits the game)")
 
     add = command(sample)
     add("folder", type=Path, metavar="DIR", help="folder of a run")

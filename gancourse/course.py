@@ -102,6 +102,10 @@ LIMITS = {
     ("08", "bridge_error_ratio"): (0, 1.1),
     ("08", "bridge_sharpness_gain"): (1, 10),
     ("09", "recovery_both"): (0.9, 1),
+    ("09", "psnr_l1_minus_both"): (0, 10),
+    ("09", "kid_share_of_l1"): (-1, 0.9),
+    ("10", "called_print"): (0.9, 1),
+    ("10", "cycle_share"): (0, 0.5),
     ("09", "recovery_painted"): (0.9, 1),
 }
 

@@ -1,10 +1,10 @@
 """Two looks of one thing, for translation without pairs: digits painted and chalked.
 
-Painted digits stand on real photographs, chalked ones on slate with a coloured grain.
-Either way the stroke has one of six colours. A painted picture thus says more than a
-chalked one (which photograph?), and both agree on what should survive a translation:
-the digit and its colour. The translation that is right is known here, which is rare,
-and is for scoring alone.
+Painted digits stand on coloured card or on real photographs, chalked ones on slate with
+a coloured grain. Either way the stroke has one of six colours. A painted picture thus
+says more than a chalked one (which card? which photograph?), and both agree on what
+should survive a translation: the digit and its colour. The translation that is right is
+known here, which is rare, and is for scoring alone.
 """
 
 import torch
@@ -22,13 +22,20 @@ def colours(n: int, rng: torch.Generator) -> Tensor:
     return torch.randint(len(PALETTE), (n,), generator=rng)
 
 
-def painted(digits: Tensor, colour: Tensor, photos: Tensor, rng: torch.Generator):
-    """Digits uint8 (N, 1, H, W) painted on random photographs uint8 (M, 3, H, W).
+def cards(photos: Tensor, rng: torch.Generator) -> Tensor:
+    """Plain cards in the mean colours of photographs uint8 (N, 3, H, W), as many."""
+    colour = (photos.float() / 255).mean((2, 3), keepdim=True).expand(photos.shape)
+    grain = GRAIN / SHADE * torch.randn(photos.shape, generator=rng)
+    return ((colour + grain).clamp(0, 1) * 255).round().byte()
 
-    Gives uint8 (N, 3, H, W); each photograph is darkened so that every paint shows.
+
+def painted(digits: Tensor, colour: Tensor, grounds: Tensor, rng: torch.Generator):
+    """Digits uint8 (N, 1, H, W) painted on random cards or photographs (M, 3, H, W).
+
+    All uint8; gives (N, 3, H, W). A ground is darkened so that every paint shows.
     """
-    which = torch.randint(len(photos), (len(digits),), generator=rng)
-    return _over(SHADE * photos[which].float() / 255, digits, colour)
+    which = torch.randint(len(grounds), (len(digits),), generator=rng)
+    return _over(SHADE * grounds[which].float() / 255, digits, colour)
 
 
 def chalked(digits: Tensor, colour: Tensor, rng: torch.Generator) -> Tensor:

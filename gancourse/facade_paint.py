@@ -50,10 +50,17 @@ class Look:
     front: str  # "nothing", "tree", "lamp", "car"
 
 
-def look(rng: np.random.Generator) -> Look:
-    """A look at random. Brick goes with warm walls, lit windows with a red sky."""
+def look(rng: np.random.Generator, wall: np.ndarray | None = None) -> Look:
+    """A look at random. Brick goes with warm walls, lit windows with a red sky.
+
+    With `wall`, (3,) in [0, 1], everything is drawn but the paint of the wall.
+    """
     which, weather = int(rng.integers(len(_WALLS))), int(rng.integers(3))
-    wall = np.clip(_WALLS[which] + rng.normal(0, 0.025, 3), 0, 1)
+    drawn = np.clip(_WALLS[which] + rng.normal(0, 0.025, 3), 0, 1)
+    if wall is None:
+        wall = drawn
+    else:
+        which = int(np.abs(_WALLS - wall).sum(1).argmin())
     material = "brick" if which in (2, 7) else rng.choice(["plaster", "stone"])
     trim = [np.array([0.95, 0.94, 0.90]), wall * 0.6 + 0.38, wall * 0.62]
     paints = _PAINTS[rng.integers(len(_PAINTS), size=3)]

@@ -54,26 +54,46 @@ def pairs(
 ) -> Facades:
     """n buildings, each in one look at random: their label maps and their pictures.
 
-    `look_seed` paints the buildings of `seed` in other looks: other right answers.
+    `look_seed` paints the buildings of `seed` in other looks, but with the same paint
+    on their walls: other right answers.
     """
     _check(n, size)
     labels, pictures = [], []
     for k in range(n):
         rng = np.random.default_rng([seed, k])
         plan = layout(rng)
+        style = look(rng)
         if look_seed is not None:
             rng = np.random.default_rng([seed, k, look_seed])
+            style = look(rng, style.wall)
         labels.append(plan.labels)
-        pictures.append(paint(plan, look(rng), rng, size))
+        pictures.append(paint(plan, style, rng, size))
     return Facades(_enlarged(labels, size), _stacked(pictures))
 
 
-def looks(n: int, seed: int = 0, size: int = UNITS) -> Facades:
-    """One building in n looks: the same label map n times, n different pictures."""
+def paints(n: int, seed: int = 0) -> Tensor:
+    """The paint on the walls of `pairs(n, seed)`, in even light: (n, 3) in [-1, 1]."""
+    _check(n, UNITS)
+    walls = []
+    for k in range(n):
+        rng = np.random.default_rng([seed, k])
+        layout(rng)  # drawn first, so that the look is the one of `pairs`
+        walls.append(look(rng).wall)
+    return torch.from_numpy(2 * np.stack(walls) - 1).float()
+
+
+def looks(
+    n: int, seed: int = 0, size: int = UNITS, wall: Tensor | None = None
+) -> Facades:
+    """One building in n looks: the same label map n times, n different pictures.
+
+    With `wall`, (3,) in [-1, 1], that is what is on its wall each time.
+    """
     _check(n, size)
+    wall = None if wall is None else (wall.numpy() + 1) / 2
     plan = layout(np.random.default_rng([seed, 0]))
     rngs = [np.random.default_rng([seed, 0, k]) for k in range(n)]
-    pictures = [paint(plan, look(rng), rng, size) for rng in rngs]
+    pictures = [paint(plan, look(rng, wall), rng, size) for rng in rngs]
     return Facades(_enlarged([plan.labels] * n, size), _stacked(pictures))
 
 
@@ -87,16 +107,30 @@ def _enlarged(labels: list[np.ndarray], size: int) -> Tensor:
     return maps.repeat_interleave(scale, 1).repeat_interleave(scale, 2)
 
 
-def condition(labels: Tensor) -> Tensor:
-    """What G and D are given: maps (N, H, W) as a plane a label, (N, 10, H, W), ±1."""
+def condition(labels: Tensor, wall: Tensor | None = None) -> Tensor:
+    """What G and D are given: maps (N, H, W) as a plane a label, (N, 10, H, W), ±1.
+
+    With `wall`, (N, 3) in [-1, 1], three more planes, each of one value: (N, 13, H, W).
+    """
     planes = one_hot(labels.long(), len(NAMES)).permute(0, 3, 1, 2)
-    return (2.0 * planes - 1).contiguous()
+    planes = (2.0 * planes - 1).contiguous()
+    if wall is None:
+        return planes
+    chip = wall[:, :, None, None].to(planes).expand(-1, -1, *labels.shape[1:])
+    return torch.cat([planes, chip], 1)
 
 
-def coloured(labels: Tensor) -> Tensor:
-    """Label maps (N, H, W) as pictures uint8 (N, 3, H, W), in PALETTE."""
+def coloured(labels: Tensor, wall: Tensor | None = None) -> Tensor:
+    """Label maps (N, H, W) as pictures uint8 (N, 3, H, W), in PALETTE.
+
+    With `wall`, (N, 3) in [-1, 1], the walls have that paint.
+    """
     palette = torch.tensor(PALETTE, dtype=torch.uint8)
-    return palette[labels.long()].permute(0, 3, 1, 2).contiguous()
+    maps = palette[labels.long()].permute(0, 3, 1, 2).contiguous()
+    if wall is None:
+        return maps
+    chip = data.to_uint8(wall[:, :, None, None])
+    return torch.where(labels[:, None] == NAMES.index("wall"), chip, maps)
 
 
 # ------------------------------------------------------------------ reading them again

@@ -4,6 +4,7 @@ A checkpoint carries a `recipe`, from which `sample` rebuilds the game that made
 """
 
 import contextlib
+import gc
 import math
 import os
 import signal
@@ -15,7 +16,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from gancourse import checkpoints, data, health, storage
+from gancourse import checkpoints, data, health, storage, translators
 from gancourse.conditional import ConditionalGAN
 from gancourse.errors import CheckpointError, GancourseError, NonFinite
 from gancourse.games import GAN, latents
@@ -57,18 +58,23 @@ def conditional_game(recipe: dict) -> ConditionalGAN:
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a game is built, the rates that suit it, and whether it needs labels."""
+    """How a game is built, the rates and the batch that suit it, what it needs."""
 
     build: object
     g_lr: float
     d_lr: float
+    batch_size: int = 64
     labelled: bool = False
+    translates: bool = False  # its inputs are pictures (translators.py), not latents
 
 
 GAMES = {
     "mlp": Recipe(mlp_game, 2e-4, 2e-4),
     "dcgan": Recipe(dcgan_game, 2e-3, 1e-3),
     "conditional": Recipe(conditional_game, 2e-3, 1e-3, labelled=True),
+    "pix2pix": Recipe(translators.pix2pix_game, 1e-3, 1e-3, 4, translates=True),
+    "cyclegan": Recipe(translators.cyclegan_game, 8e-4, 4e-4, 4, translates=True),
+    "enhance": Recipe(translators.enhance_game, 5e-4, 1e-3, 8, translates=True),
 }
 
 
@@ -82,13 +88,13 @@ def _images(name: str) -> tuple[Tensor, str]:
     return images, f"{len(images)} pictures of {Path(name).expanduser().name}"
 
 
-def _with_labels(game: str, data_name: str, images: Tensor):
+def _with_labels(game: str, recipe: dict, images: Tensor):
     """What `game` plays on: images, or (images, labels) where it needs labels."""
     if not GAMES[game].labelled:
         return images
-    if data_name != "digits":
+    if recipe["data"] != "digits":
         raise GancourseError(
-            f"{game} needs a label with every picture, which '{data_name}' lacks. "
+            f"{game} needs a label with every picture; '{recipe['data']}' has none. "
             "Nothing was started. Use --data digits, or train dcgan on your pictures."
         )
     return images, data.digits("train").labels
@@ -97,45 +103,60 @@ def _with_labels(game: str, data_name: str, images: Tensor):
 # ------------------------------------------------------------------ train
 
 
+def _material(game: str, name: str | None) -> tuple[Tensor | None, dict]:
+    """The pictures of --data (None: a translator finds its own), and the recipe."""
+    if GAMES[game].translates:
+        return None, translators.describe(game, name)
+    images, source = _images(name or "digits")
+    recipe = {"game": game, "data": source}
+    return images, recipe | {"channels": images.shape[1], "size": images.shape[2]}
+
+
 def play(
     game_name: str,
-    data_name: str,
+    data_name: str | None,
     config: TrainConfig,
     folder: Path,
     fresh: bool = False,
     save_every: int = 500,
 ) -> int:
     """Train, saving as it goes; the exit status (0 done, 1 failed, 130 interrupted)."""
-    from tqdm import tqdm
-
     device = pick_device(config.device)
     with _processes(device):
-        _check_batch(game_name, config.batch_size)
-        images, source = _images(data_name)
-        real = _with_labels(game_name, data_name, images)
-        recipe = {"game": game_name, "data": source}
-        recipe |= {"channels": images.shape[1], "size": images.shape[2]}
-        with torch.random.fork_rng():
-            torch.manual_seed(config.seed)
-            game = GAMES[game_name].build(recipe)
-        batches = data.batches(real, config.batch_size, config.seed, device)
-        if fresh:
-            _put_aside(folder)
-        _same_data(folder, source)
-        state = checkpoints.resume(folder, game, config, recipe)
-        if state.step >= config.steps:
-            _say(f"Step {config.steps:,} is done. Give more --steps to train on.")
-            return 0
-        stop = _Stop()
-        bar = tqdm(
-            total=config.steps,
-            initial=state.step,
-            unit="step",
-            disable=True if _rank() else None,
-        )
-        with bar, stop:
-            run = _Run(state, batches, images, folder, save_every, bar, stop)
-            return run.to_the_end()
+        return _play(game_name, data_name, config, folder, fresh, save_every, device)
+
+
+def _play(game_name, data_name, config, folder, fresh, save_every, device) -> int:
+    """`play`, inside its process group: what it made is gone when it returns."""
+    from tqdm import tqdm
+
+    _check_batch(game_name, config.batch_size)
+    images, recipe = _material(game_name, data_name)
+    with torch.random.fork_rng():
+        torch.manual_seed(config.seed)
+        game = GAMES[game_name].build(recipe)
+    how = config.batch_size, config.seed, device
+    if images is None:
+        batches = translators.batches(recipe, *how)
+    else:
+        batches = data.batches(_with_labels(game_name, recipe, images), *how)
+    if fresh:
+        _put_aside(folder)
+    _same_data(folder, recipe["data"])
+    state = checkpoints.resume(folder, game, config, recipe)
+    if state.step >= config.steps:
+        _say(f"Step {config.steps:,} is done. Give more --steps to train on.")
+        return 0
+    stop = _Stop()
+    bar = tqdm(
+        total=config.steps,
+        initial=state.step,
+        unit="step",
+        disable=True if _rank() else None,
+    )
+    with bar, stop:
+        run = _Run(state, batches, images, folder, save_every, bar, stop)
+        return run.to_the_end()
 
 
 class _Run:
@@ -188,14 +209,19 @@ class _Run:
         if not _rank():
             # The picture beside the checkpoint is a bonus: it may not cost the run.
             with contextlib.suppress(Exception):
-                rng = torch.Generator().manual_seed(0)
-                samples = self.state.sample(*inputs_for(self.state.game, 64, rng))
-                write_png(data.to_uint8(samples), self.folder / "samples.png")
+                write_png(self.samples(), self.folder / "samples.png")
         return True
+
+    def samples(self) -> Tensor:
+        """What the averaged generator draws now, uint8: 64 samples, or 16 inputs."""
+        if self.images is None:
+            return translators.draw(self.state.sample, self.state.recipe, 16, 0, True)
+        rng = torch.Generator().manual_seed(0)
+        return data.to_uint8(self.state.sample(*inputs_for(self.state.game, 64, rng)))
 
     def verdict(self) -> None:
         """How the run looks to `health`, in a line; its samples against the data."""
-        if len(self.logs) < 2 or _rank():
+        if len(self.logs) < 2 or _rank() or self.images is None:
             return
         rng = torch.Generator().manual_seed(0)
         samples = self.state.sample(*inputs_for(self.state.game, 500, rng))
@@ -246,6 +272,8 @@ def _processes(device: torch.device):
     try:
         yield
     finally:
+        # A game that outlives its group may end the process with SIGABRT (gloo).
+        gc.collect()
         dist.destroy_process_group()
 
 
@@ -259,14 +287,15 @@ def _say(text: str, bar=None) -> None:
 
 
 def _check_batch(game: str, size: int) -> None:
-    """Both games normalise over the batch: each process needs two samples of it."""
+    """Equal shares for all processes; what normalises over the batch needs two each."""
     world = dist.get_world_size() if dist.is_initialized() else 1
-    if size % world or size // world < 2:
+    least = 1 if GAMES[game].translates else 2
+    if size % world or size // world < least:
         several = f" in each of {world} processes" if world > 1 else ""
         raise GancourseError(
             f"--batch-size {size} does not suit {game}, which normalises over the "
             f"batch and needs two samples for it{several}. Nothing was started. "
-            f"Choose a multiple of {world}, and at least {2 * world}."
+            f"Choose a multiple of {world}, and at least {least * world}."
         )
 
 
@@ -334,8 +363,8 @@ def _check_label(game, label: int | None) -> None:
         )
 
 
-def generator(folder: Path) -> tuple[GAN, nn.Module]:
-    """The game of the run in `folder`, and its averaged generator, in eval mode."""
+def generator(folder: Path) -> tuple[object, nn.Module, dict]:
+    """Game, averaged generator (in eval mode) and recipe of the run in `folder`."""
     contents = checkpoints.latest(folder)
     if contents is None:
         raise GancourseError(
@@ -360,17 +389,22 @@ def generator(folder: Path) -> tuple[GAN, nn.Module]:
             if key.startswith("module.")
         }
     players.load_state_dict(weights)
-    return game, players["G"].eval()
+    return game, players["G"].eval(), recipe
 
 
 @torch.no_grad()
-def sample(folder: Path, n: int, seed: int, label: int | None = None) -> Tensor:
+def sample(
+    folder: Path, n: int, seed: int, label: int | None = None, beside: bool = False
+) -> Tensor:
     """n images, uint8 (n, C, H, W), from the averaged generator of the run in `folder`.
 
-    Evaluation mode: an image depends on its latent, not on its neighbours.
+    Evaluation mode: an image depends on its latent, or on its held-out input, which
+    stands to its left with `beside`, and not on its neighbours.
     """
-    game, G = generator(folder)
+    game, G, recipe = generator(folder)
     _check_label(game, label)
+    if GAMES[recipe["game"]].translates:
+        return translators.draw(G, recipe, n, seed, beside)
     inputs = inputs_for(game, n, torch.Generator().manual_seed(seed), label)
     parts = zip(*(x.split(250) for x in inputs), strict=True)
     return torch.cat([data.to_uint8(G(*part)) for part in parts])

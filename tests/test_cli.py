@@ -84,6 +84,13 @@ WRONG = {
     "no GPU": (["train", "mlp", "--device", "cuda"], "cuda"),
     "unknown device": (["train", "mlp", "--device", "tpu"], "'tpu'"),
     "data that are not there": (["train", "dcgan", "--data", "nowhere"], "nowhere"),
+    "digits for houses": (["train", "pix2pix", "--data", "digits"], "facades or cmp"),
+    "a damage that there is not": (["train", "enhance", "--data", "x3"], "'x3'"),
+    "no pair for two sets": (["train", "cyclegan", "--data", "facades"], "prints"),
+    "more prints than there are": (
+        ["train", "cyclegan", "--batch-size", "70000"],
+        "70000",
+    ),
     "colour for a game of digits": (["train", "mlp", "--data", "photos"], "mlp"),
     "no labels for a game that needs them": (
         ["train", "conditional", "--data", "photos"],

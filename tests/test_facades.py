@@ -84,6 +84,38 @@ def test_the_same_buildings_can_be_painted_in_other_looks(some):
     assert apart.min() > 4
 
 
+def test_the_paint_is_what_the_wall_is_painted_with(some):
+    walls = facades.paints(24, seed=7)
+    assert walls.shape == (24, 3) and walls.abs().max() <= 1
+    pictures = data.to_unit(some.pictures)
+    inside = (some.labels == facades.NAMES.index("wall"))[:, None].float()
+    seen = (pictures * inside).sum((2, 3)) / inside.sum((2, 3))
+    own = (seen - walls).norm(dim=1)
+    other = torch.stack([(seen - walls.roll(k, 0)).norm(dim=1) for k in range(1, 24)])
+    assert own.mean() < 0.6 * other.mean()  # light and shadow change it
+    # another look of the same building keeps its paint
+    again = data.to_unit(facades.pairs(24, seed=7, look_seed=3).pictures)
+    repainted = (again * inside).sum((2, 3)) / inside.sum((2, 3))
+    assert (repainted - walls).norm(dim=1).mean() < 0.6 * other.mean()
+    # and `looks` takes the one that it is given
+    blue = facades.looks(5, 1, wall=torch.tensor([-0.8, -0.8, 0.9]))
+    wall = blue.labels == facades.NAMES.index("wall")
+    red, _, blue = (blue.pictures[:, c][wall].float().median() for c in range(3))
+    assert blue > red + 50
+
+
+def test_the_chip_is_three_planes_and_colours_the_map(some):
+    walls = torch.tensor([[0.5, -0.5, 1.0]]).expand(24, 3)
+    planes = facades.condition(some.labels, walls)
+    assert torch.equal(planes[:, :10], facades.condition(some.labels))
+    assert torch.equal(planes[:, 10:], walls[:, :, None, None].expand(-1, -1, 64, 64))
+    maps, inside = facades.coloured(some.labels, walls), some.labels == 2
+    assert maps[:, 2][inside].eq(255).all() and maps[:, 1][inside].eq(64).all()
+    plain = facades.coloured(some.labels)
+    outside = ~inside[:, None].expand_as(plain)
+    assert torch.equal(maps[outside], plain[outside])
+
+
 def test_a_larger_picture_shows_the_same_building():
     small, large = facades.pairs(4, 3), facades.pairs(4, 3, size=128)
     assert torch.equal(small.labels, large.labels[:, ::2, ::2])

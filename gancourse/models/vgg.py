@@ -7,8 +7,6 @@ Neither is ever trained here. Nothing is needed to load the embedded one but its
     features(images, ["conv1_1", "conv3_1"])["conv3_1"]  # (N, 256, H/4, W/4)
 """
 
-import threading
-import urllib.request
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -16,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, max_pool2d, relu
 
+from gancourse import online
 from gancourse.errors import GancourseError
 
 WEIGHTS = "vgg16/vgg16_conv1_1_to_conv4_1_fp16.safetensors"  # for data.asset
@@ -142,21 +141,8 @@ def _from_torchvision(weights: dict[str, Tensor], model: VGG) -> VGG:
 
 
 def _reach(url: str, seconds: float = 4.0) -> None:
-    """Raise when the server does not answer in time (name look-ups can hang longer)."""
-    answered = threading.Event()
-
-    def ask():
-        try:
-            request = urllib.request.Request(url, method="HEAD")
-            urllib.request.urlopen(request, timeout=seconds).close()
-            answered.set()
-        except (OSError, ValueError):
-            return
-
-    thread = threading.Thread(target=ask, daemon=True)
-    thread.start()
-    thread.join(seconds)
-    if not answered.is_set():
+    """Raise when the server does not answer in time."""
+    if not online.answers(url, seconds):
         raise GancourseError(
             "VGG-19 needs the internet once (548 MB from download.pytorch.org), and "
             "there is none here. Stay with the embedded VGG-16: "
