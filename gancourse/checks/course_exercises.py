@@ -6,6 +6,8 @@ from gancourse.checks import (
     ch03,
     ch04,
     ch05,
+    ch07,
+    ch07_latents,
     ch08,
     ch09,
     ch10,
@@ -13,12 +15,14 @@ from gancourse.checks import (
     ch12,
     ch12_pixels,
     ch13,
+    ch14,
+    ch14_words,
 )
 from gancourse.checks.verdict import Exercise
 
 _CHAPTERS = [
-    *(ch01, ch02, ch03, ch04, ch05, ch08),
-    *(ch09, ch10, ch11, ch12, ch12_pixels, ch13),
+    *(ch01, ch02, ch03, ch04, ch05, ch07, ch07_latents, ch08),
+    *(ch09, ch10, ch11, ch12, ch12_pixels, ch13, ch14, ch14_words),
 ]
 
 
