@@ -39,8 +39,7 @@ def gram(answer) -> None:
             "divided_by_channels": raw / c,
             "divided_by_batch": raw / (n * size),
             "centred": centred @ centred.mT / size,
-            "covariance": centred @ centred.mT / (h * w),
-            "covariance:2": centred @ centred.mT / (h * w - 1),
+            "covariance": [centred @ centred.mT / n for n in (h * w, h * w - 1)],
             "reshaped_wrongly": mixed @ mixed.mT / size,
             "cosines": torch.nn.functional.normalize(flat, dim=2)
             @ torch.nn.functional.normalize(flat, dim=2).mT,
@@ -152,13 +151,11 @@ def mmd(answer) -> None:
             "plus": parts + 2 * kxy.mean(),
             "sums": kxx.sum() + kyy.sum() - 2 * kxy.sum(),
             "root": right.clamp_min(0).sqrt(),
-            "channels_divided": right / c**2,
-            "channels_divided:2": right / c,
+            "channels_divided": [right / c**2, right / c],
             "only_cross": kxy.mean(),
             "only_within": parts,
             "centred": (x.T.cov(correction=0) - y.T.cov(correction=0)).square().sum(),
-            "distances": -_energy(x, y, 2),
-            "distances:2": _energy(x, y, 2),
+            "distances": [-_energy(x, y, 2), _energy(x, y, 2)],
         }
         expect(got, right, wrong)
 
@@ -276,10 +273,11 @@ def _styles(features: dict, grams: dict) -> dict[str, Tensor]:
         "layers_summed": sum(relative),
         "last_layer": relative[-1],
         "first_layer": relative[0],
-        "not_relative": sum(x.square().mean() for x in d) / 2,
-        "not_relative:2": sum(squares) / 2,
-        "not_relative:3": sum(squares),
-        "not_relative:4": sum(x.square().mean() for x in d),
+        "not_relative": [
+            total / k
+            for total in (sum(x.square().mean() for x in d), sum(squares))
+            for k in (1, 2)
+        ],
         "root": sum(r.sqrt() for r in relative) / 2,
         "own_size": sum(
             s / own[k].square().sum() for s, k in zip(squares, own, strict=True)

@@ -129,7 +129,7 @@ def expect(
                 distance = (got - value).abs().max()
                 found[name] = min(distance, found.get(name, distance))
     if found:  # two may lie close together by chance: the nearer one it is
-        raise Mistake(min(found, key=found.get).partition(":")[0], seen)
+        raise Mistake(min(found, key=found.get), seen)
     if not got.isfinite().all():
         raise Mistake("not_finite", seen)
     raise Mistake("other_value", seen or _difference(got, expected))
