@@ -36,7 +36,7 @@ def cells(path: Path) -> list[tuple[str, str]]:
 def book() -> dict:
     """What the notebook defines, and its terms, without running the rest of it."""
     names = {"re": re, "json": json, "sys": sys, "course": course}
-    names |= {"unquote": unquote, "NamedTuple": NamedTuple}
+    names |= {"unquote": unquote, "NamedTuple": NamedTuple, "Path": Path}
     for kind, text in cells(PATH):
         if kind == "code" and "find_spec" not in text:
             kept = [
@@ -197,6 +197,15 @@ def test_on_colab_the_open_notebook_is_read(monkeypatch):
     monkeypatch.setitem(sys.modules, "google.colab", colab)
     (term,) = BOOK["read_terms"](BOOK["own_text"]())
     assert term[:3] == ("a", "甲", "An a.") and term.group == "Two"
+
+
+def test_a_copy_of_ones_own_is_read_before_the_courses(tmp_path, monkeypatch):
+    own = {"cells": [{"cell_type": "markdown", "source": ["my own text"]}]}
+    (tmp_path / PATH.name).write_text(json.dumps(own), encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    assert BOOK["own_text"]() == "my own text"
+    (tmp_path / PATH.name).unlink()
+    assert len(BOOK["read_terms"](BOOK["own_text"]())) == len(TERMS)
 
 
 def test_a_card_hides_its_answer():
