@@ -65,6 +65,8 @@ IDENTITIES = {
     ("13", "adain_difference"): 1e-4,
     ("13", "adversarial_difference"): 1e-4,
     ("13", "zero_weight_error"): 1e-4,
+    ("A1", "broken_links"): 0.0,
+    ("A1", "double_terms"): 0.0,
 }
 # What the course promises in the profiles cpu and gpu: measured bands are cut here.
 LIMITS = {
