@@ -4,7 +4,6 @@ Exit status: 0 success; 1 a run, a metric or a save failed; 2 wrong usage or inp
 in one sentence on stderr; 130 interrupted. What a command needs is imported by it.
 """
 
-import argparse
 import contextlib
 import json
 import math
@@ -15,6 +14,7 @@ import sys
 from pathlib import Path
 
 from gancourse.errors import GancourseError
+from gancourse.options import Parser, one_of, picture_file, rate, whole
 
 # ------------------------------------------------------------------ commands
 
@@ -188,7 +188,7 @@ def train(args) -> int:
 
 def sample(args) -> int:
     """Draw from the averaged generator of a run."""
-    from gancourse import play
+    from gancourse import play, sheets
 
     if args.out.suffix == ".safetensors":
         play.write_generator(args.folder, args.out)
@@ -196,7 +196,7 @@ def sample(args) -> int:
         return 0
     beside = args.out.suffix == ".png"  # a translation beside what it came from
     images = play.sample(args.folder, args.n, args.seed, args.label, beside)
-    play.write_samples(images, args.out)
+    sheets.write_samples(images, args.out)
     print(f"Drew {len(images):,} images into {args.out}.")
     return 0
 
@@ -245,63 +245,11 @@ def _in_one_pass(content, args):
 
 # ------------------------------------------------------------------ arguments
 
-
-def whole(least: int):
-    """An argument type: a whole number of at least `least`."""
-
-    def parse(text: str) -> int:
-        with contextlib.suppress(ValueError):
-            if int(text) >= least:
-                return int(text)
-        raise argparse.ArgumentTypeError(
-            f"must be a whole number of at least {least}, not '{text}'"
-        )
-
-    return parse
-
-
-def rate(text: str) -> float:
-    """A learning rate from the command line."""
-    with contextlib.suppress(ValueError):
-        if 0 < float(text) < math.inf:
-            return float(text)
-    raise argparse.ArgumentTypeError(f"must be a number above 0, not '{text}'")
-
-
-def one_of(kind: str, *names: str):
-    """An argument type: one of a few names."""
-
-    def parse(text: str) -> str:
-        if text in names:
-            return text
-        raise argparse.ArgumentTypeError(
-            f"'{text}' is no {kind}: there are {', '.join(names)}"
-        )
-
-    return parse
-
-
-def picture_file(text: str) -> Path:
-    """An argument type: a file that `sample` can write."""
-    if Path(text).suffix in (".png", ".npz", ".safetensors"):
-        return Path(text)
-    raise argparse.ArgumentTypeError(
-        f"must end in .png, .npz or .safetensors, not '{text}'"
-    )
-
-
-class Parser(argparse.ArgumentParser):
-    """argparse, but a mistake costs one sentence."""
-
-    def error(self, message: str):
-        message = message.removeprefix("argument ").replace(": must", " must")
-        message = message.replace("the following arguments are required", "missing")
-        message = message.replace("unrecognized arguments", "not understood")
-        message = message.removeprefix("GAME: ").removeprefix("COMMAND: ")
-        message = message.replace("invalid choice: ", "no command ")
-        cure = f"Run `{self.prog} --help` to see what is possible."
-        print(f"{message}. Nothing was done. {cure}", file=sys.stderr)
-        sys.exit(2)
+DATA = (
+    "mlp, conditional: digits; dcgan: digits, photos, a folder of pictures; pix2pix: "
+    "facades, cmp (fetched once); cyclegan: prints, digits; enhance: x2, x4, noise, "
+    "dark, colour (the first one)"
+)
 
 
 def parser() -> Parser:
@@ -360,13 +308,7 @@ def parser() -> Parser:
     add = command(train)
     games = ("mlp", "dcgan", "conditional", "pix2pix", "cyclegan", "enhance")
     add("game", type=one_of("game", *games), metavar="GAME", help=", ".join(games))
-    words = (
-        "mlp, conditional: digits; dcgan: digits, photos, a folder of pictures; "
-        "pix2pix: facades,"
-    )
-    words += " cmp (fetched once); cyclegan: prints, digits; enhance: x2, x4, noise, "
-    words += "dark, colour (the first one)"
-    add("--data", metavar="DATA", help=words)
+    add("--data", metavar="DATA", help=DATA)
     add("--steps", type=whole(1), default=2000, help="generator updates in all (2000)")
     words = "folder of the run, continued when there is one (gancourse-runs/GAME)"
     add("--save", type=Path, metavar="DIR", help=words)
@@ -388,10 +330,8 @@ def parser() -> Parser:
 
     add = command(style)
     add("content", type=Path, metavar="CONTENT", help="the photograph, a picture file")
-    words = "the painting: a picture file (fast: the name of an embedded one)"
-    add("style", type=Path, metavar="STYLE", help=words)
-    words = "where the result goes: .png, .jpg or .webp"
-    add("--out", type=Path, required=True, metavar="FILE", help=words)
+    add("style", type=Path, metavar="STYLE", help="a painting (fast: by its name)")
+    add("--out", type=Path, required=True, metavar="FILE", help=".png, .jpg or .webp")
     methods = one_of("method", "gatys", "fast", "adain")
     words = "gatys: pixels descend; fast: one pass, two painters; adain: one pass, any"
     add("--method", type=methods, default="gatys", help=words)

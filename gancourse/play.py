@@ -5,18 +5,16 @@ A checkpoint carries a `recipe`, from which `sample` rebuilds the game that made
 
 import contextlib
 import gc
-import math
 import os
 import signal
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from gancourse import checkpoints, data, health, storage, translators
+from gancourse import checkpoints, data, health, sheets, storage, translators
 from gancourse.conditional import ConditionalGAN
 from gancourse.errors import CheckpointError, GancourseError, NonFinite
 from gancourse.games import GAN, latents
@@ -209,7 +207,7 @@ class _Run:
         if not _rank():
             # The picture beside the checkpoint is a bonus: it may not cost the run.
             with contextlib.suppress(Exception):
-                write_png(self.samples(), self.folder / "samples.png")
+                sheets.write_png(self.samples(), self.folder / "samples.png")
         return True
 
     def samples(self) -> Tensor:
@@ -415,50 +413,5 @@ def write_generator(folder: Path, path: Path) -> None:
     from safetensors.torch import save
 
     weights = generator(folder)[1].state_dict()
-    with _whole(path) as file:
+    with sheets.whole(path) as file:
         file.write(save({name: value.contiguous() for name, value in weights.items()}))
-
-
-def write_samples(images: Tensor, path: Path) -> None:
-    """A grid (.png), or the array `images`, (N, H, W) or (N, H, W, C) uint8 (.npz)."""
-    if path.suffix == ".png":
-        return write_png(images, path)
-    array = images.permute(0, 2, 3, 1).numpy()
-    array = array[..., 0] if array.shape[-1] == 1 else array
-    with _whole(path) as file:
-        np.savez_compressed(file, images=array)
-
-
-def write_png(images: Tensor, path: Path) -> None:
-    """A grid about as wide as high, on a fixed scale, grey lines in between."""
-    from PIL import Image
-
-    columns = math.ceil(math.sqrt(len(images)))
-    rows = math.ceil(len(images) / columns)
-    _, channels, height, width = images.shape
-    grid = np.full(
-        (rows * (height + 1) + 1, columns * (width + 1) + 1, 3), 128, np.uint8
-    )
-    pixels = images.expand(-1, 3, -1, -1) if channels == 1 else images
-    for k, pixel in enumerate(pixels.permute(0, 2, 3, 1).numpy()):
-        top, left = (k // columns) * (height + 1) + 1, (k % columns) * (width + 1) + 1
-        grid[top : top + height, left : left + width] = pixel
-    with _whole(path) as file:
-        Image.fromarray(grid).save(file, "PNG")
-
-
-@contextlib.contextmanager
-def _whole(path: Path):
-    """A buffer that becomes the file `path` when all of it could be written."""
-    import io
-
-    buffer = io.BytesIO()
-    yield buffer
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        storage.write_atomically(path, buffer.getvalue())
-    except OSError as error:
-        why, cure = storage.why_not(error, len(buffer.getvalue()))
-        raise GancourseError(
-            f"'{storage.shown(path)}' could not be written: {why}. {cure}"
-        ) from None
