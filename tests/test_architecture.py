@@ -41,6 +41,7 @@ ALLOWED = {
         "captions",
         "caption_paint",
     ),
+    "clinic": ("models",),
     "textgan": ("errors", "losses", "models", "games"),
     "enhancement": ("errors", "losses", "models", "games"),
     "training": ("errors", "settings", "games", "losses"),
