@@ -5,11 +5,9 @@ without an error. Docstrings say what the owner complains of, never the cause: r
 code only after a guess. Not all of them are ill.
 """
 
-import torch
 from torch import Tensor, nn
 from torch.nn.functional import logsigmoid, softplus
 
-from gancourse.models.mlp import mlp
 
 Losses = tuple[Tensor, Tensor]
 
@@ -182,15 +180,6 @@ PATIENTS = {
         *(patient_g, patient_h, patient_i, patient_j, patient_k, patient_l),
     )
 }
-
-
-def fresh_game(seed: int) -> tuple[list, Tensor, Tensor]:
-    """([G, D, g_opt, d_opt], real (128, 1), z (128, 4)): one game on N(4, 1)."""
-    torch.manual_seed(seed)
-    G = mlp([4, 32, 32, 1])
-    D = mlp([1, 32, 32, 1], lambda: nn.LeakyReLU(0.2))
-    opts = [torch.optim.Adam(P.parameters(), 2e-3, (0.5, 0.99)) for P in (G, D)]
-    return [G, D, *opts], 4 + torch.randn(128, 1), torch.randn(128, 4)
 
 
 # ------------------------------------------------------------------ pictures

@@ -41,7 +41,7 @@ ALLOWED = {
         "captions",
         "caption_paint",
     ),
-    "clinic": ("models",),
+    "clinic": (),
     "textgan": ("errors", "losses", "models", "games"),
     "enhancement": ("errors", "losses", "models", "games"),
     "training": ("errors", "settings", "games", "losses"),
