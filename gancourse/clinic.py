@@ -8,7 +8,6 @@ code only after a guess. Not all of them are ill.
 from torch import Tensor, nn
 from torch.nn.functional import logsigmoid, softplus
 
-
 Losses = tuple[Tensor, Tensor]
 
 
