@@ -44,6 +44,7 @@ ALLOWED = {
         "captions",
         "caption_paint",
     ),
+    "clinic": (),
     "textgan": ("errors", "losses", "models", "games"),
     "enhancement": ("errors", "losses", "models", "games"),
     "latent": ("errors", "losses", "models", "games"),
