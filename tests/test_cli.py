@@ -340,7 +340,7 @@ def test_a_label_is_what_the_generator_is_given(labelled, tmp_path):
     threes = np.load(out)["images"]
     assert cli.main(["sample", str(labelled), *arguments]) == 0
     in_turn = np.load(out)["images"]
-    _, G = play.generator(labelled)
+    _, G, _ = play.generator(labelled)
     z = torch.randn(12, 64, generator=torch.Generator().manual_seed(7))
     for images, y in [(threes, torch.full((12,), 3)), (in_turn, torch.arange(12) % 10)]:
         with torch.no_grad():
