@@ -124,9 +124,9 @@ def test_every_single_cut_point_leads_to_the_same_end(
     name, precision, count, tmp_path, threads
 ):
     threads(count)
-    # Large players and pictures: every sixth cut. (Each step of theirs is cut in the
+    # Large players and pictures: every twelfth cut. (Each step of theirs is cut in the
     # default tests, one after the other.)
-    small, every = GAMES[name], 6 if name in HEAVY else 1
+    small, every = GAMES[name], 12 if name in HEAVY else 1
     truth = small.state(precision=precision)
     play(truth, small.batches(truth.config))
     state, cuts = small.state(precision=precision, log_every=1), []
