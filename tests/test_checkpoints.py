@@ -86,17 +86,28 @@ def uninterrupted(name, **changes):
     }
 
 
+HEAVY = ["mlp", *(name for name in GAMES if GAMES[name].real is not None)]
+
+
 @pytest.mark.parametrize(
     ("name", "precision"),
     [(name, "fp32") for name in LIGHT]
     + [("points, dropout", "bf16"), ("dcgan", "bf16")],
 )
-def test_resumed_equals_uninterrupted_bit_for_bit_at_every_step(
-    name, precision, tmp_path
-):
+def test_resumed_equals_uninterrupted_bit_for_bit(name, precision, tmp_path):
+    # At every step; the large ones at every tenth, and at each under `full`.
+    every = 10 if name in HEAVY else 1
     truth = uninterrupted(name, precision=precision)
-    found = interrupted_after_every_step(tmp_path, name, precision=precision)
-    assert len(truth) == 60 and found == truth
+    found = interrupted_after_every_step(tmp_path, name, every, precision=precision)
+    assert len(truth) == 60
+    assert found == {step: truth[step] for step in range(every, 61, every)}
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("name", [name for name in HEAVY if name in LIGHT])
+def test_large_players_resume_bit_for_bit_at_every_step(name, tmp_path):
+    truth = uninterrupted(name)
+    assert interrupted_after_every_step(tmp_path, name) == truth
 
 
 def test_the_large_mlp_resumes_bit_for_bit_too(tmp_path):
@@ -112,9 +123,6 @@ def test_resuming_is_exact_on_two_threads(name, tmp_path, threads):
     assert interrupted_after_every_step(tmp_path, name, steps=5) == truth
 
 
-HEAVY = ["mlp", *(name for name in GAMES if GAMES[name].real is not None)]
-
-
 @pytest.mark.full
 @pytest.mark.parametrize(
     ("precision", "count"), [("fp32", 1), ("fp32", 2), ("bf16", 1)]
@@ -125,7 +133,7 @@ def test_every_single_cut_point_leads_to_the_same_end(
 ):
     threads(count)
     # Large players and pictures: every twelfth cut. (Each step of theirs is cut in the
-    # default tests, one after the other.)
+    # test above, one after the other.)
     small, every = GAMES[name], 12 if name in HEAVY else 1
     truth = small.state(precision=precision)
     play(truth, small.batches(truth.config))
