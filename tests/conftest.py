@@ -1,6 +1,10 @@
 """What several tests share: the contract that every message to a person keeps."""
 
+import os
 import traceback
+
+if "PYTEST_XDIST_WORKER" in os.environ:  # two processes, so one thread for each
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
 import torch
