@@ -165,6 +165,14 @@ def grade(args) -> int:
     return int(not all(mark.exercise for mark in marks))
 
 
+def site(args) -> int:
+    """Write the course as pages that need no network, with slides for a teacher."""
+    from gancourse import site as pages
+
+    print(f"Open {pages.build(args.out)} in a browser.")
+    return 0
+
+
 def train(args) -> int:
     """Train a game with the reference loop, or continue a run."""
     from gancourse import play
@@ -273,8 +281,7 @@ def parser() -> Parser:
     add("--port", type=whole(1), help="port (the first free one from 8888)")
     add("--no-browser", action="store_true", help="only print the address")
 
-    add = command(doctor)
-    add("--json", action="store_true", help="print JSON")
+    command(doctor)("--json", action="store_true", help="print JSON")
 
     out = dict(type=Path, default=Path("gancourse-runs"), metavar="DIR")
     add = command(run)
@@ -304,6 +311,11 @@ def parser() -> Parser:
     add = command(grade)
     add("folder", metavar="FOLDER", help="one folder or notebook for each learner")
     add("--out", type=Path, required=True, metavar="FILE", help="the table, a .csv")
+
+    command(site)(
+        "--out", type=Path, default=Path("gancourse-site"), metavar="DIR",
+        help="where the pages go (gancourse-site)",
+    )  # fmt: skip
 
     add = command(train)
     games = ("mlp", "dcgan", "conditional", "pix2pix", "cyclegan", "enhance")

@@ -14,25 +14,28 @@ from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
 
 from gancourse import stored
 
-_BADGE = re.compile(r"\[!\[Open In Colab\]\([^)]*\)\]\(([^)]*)\)")
+BADGE = re.compile(r"\[!\[Open In Colab\]\([^)]*\)\]\(([^)]*)\)")
 _ADDRESSES = ("mathjax_url", "require_js_url", "jquery_url", "mermaid_js_url")
 
 
 def write_html(path: Path) -> Path:
     """The page NAME.html beside the executed notebook NAME.ipynb."""
-    book = nbformat.read(path, 4)
+    target = path.with_suffix(".html")
+    target.write_text(page(nbformat.read(path, 4)), encoding="utf-8")
+    return target
+
+
+def page(book) -> str:
+    """An executed notebook as HTML."""
     stored.strip(book)
     for cell in book.cells:  # the badge is a picture from elsewhere
         if cell.cell_type == "markdown":
-            cell.source = _BADGE.sub(r"[Open in Colab](\1)", cell.source)
+            cell.source = BADGE.sub(r"[Open in Colab](\1)", cell.source)
     exporter = _Exporter(template_name="classic", embed_images=True)
     for address in _ADDRESSES:
         if exporter.has_trait(address):
             setattr(exporter, address, "")
-    body, _ = exporter.from_notebook_node(book)
-    page = path.with_suffix(".html")
-    page.write_text(body, encoding="utf-8")
-    return page
+    return exporter.from_notebook_node(book)[0]
 
 
 def mathml(tex: str, display: str = "inline") -> str:
@@ -43,9 +46,10 @@ def mathml(tex: str, display: str = "inline") -> str:
         return f'<code class="tex">{tex}</code>'
 
 
-def markdown(source: str) -> str:
-    """A text cell as HTML."""
-    return MarkdownWithMath(renderer=_Renderer(escape=False)).render(source)
+def markdown(source: str, attachments: dict | None = None) -> str:
+    """A text cell as HTML, the pictures attached to it inside."""
+    renderer = _Renderer(escape=False, attachments=attachments or {})
+    return MarkdownWithMath(renderer=renderer).render(source)
 
 
 class _Renderer(IPythonRenderer):
@@ -62,4 +66,4 @@ class _Renderer(IPythonRenderer):
 class _Exporter(HTMLExporter):
     @pass_context
     def markdown2html(self, context, source: str) -> str:
-        return markdown(source)
+        return markdown(source, context.get("cell", {}).get("attachments"))

@@ -100,6 +100,7 @@ ALLOWED |= {
     "pages": (*BELOW, "stored"),
     "runs": (*BELOW, "course", "pages", "stored"),
     "bands": (*BELOW, "course", "runs"),
+    "site": (*BELOW, "course", "pages", "runs"),
     "release": (*BELOW, "course", "stored"),
     "grading": (*BELOW, "release"),
     "doctor": (*BELOW, "course"),
@@ -107,7 +108,7 @@ ALLOWED |= {
     "play": (*BELOW,),
     "cli": (
         *("course", "workcopy", "runs", "bands", "release", "doctor", "play"),
-        *("grading", "options"),
+        *("grading", "options", "site"),
         *BELOW,
     ),
     "__main__": ("cli",),

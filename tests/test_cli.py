@@ -146,7 +146,7 @@ def test_mistake_in_a_shell_gives_exit_2_and_no_traceback(tmp_path):
 
 @pytest.mark.parametrize(
     "command",
-    ["start", "doctor", "run", "train", "sample", "style", "bands", "release"],
+    ["start", "doctor", "run", "train", "sample", "style", "bands", "release", "site"],
 )
 def test_every_command_has_help(command, capsys):
     with pytest.raises(SystemExit) as stop:
