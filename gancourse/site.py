@@ -17,6 +17,7 @@ _HEAD = """<!DOCTYPE html>
 <html lang="en"><head><meta charset="utf-8"><title>{title}</title>
 <meta name="viewport" content="width=device-width"><style>
 body {{ font: 1.1rem/1.5 system-ui, sans-serif; margin: 0 auto; max-width: 60rem; }}
+.anchor-link {{ display: none; }}
 {style}</style></head><body>
 """
 # A slide fills the window and catches the scroll bar: space and arrows turn the page.
