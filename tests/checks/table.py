@@ -49,3 +49,11 @@ def recognised(name: str, mistake: str, answer: object) -> None:
     steps = (verdict.hint.symptom, verdict.hint.cause, verdict.hint.idea)
     assert all(step and len(step) < 200 for step in steps)
     assert len(set(steps)) == 3
+
+
+def hints_are_asked_for(chapter, cases: list[tuple]) -> None:
+    """Each of the chapter's own hints is earned by a case (exercise, mistake, …)."""
+    known = {e.id: set(e.hints) for e in chapter.EXERCISES}
+    tried = {name: {case[1] for case in cases if case[0] == name} for name in known}
+    for name in known:
+        assert known[name] - tried[name] <= set(chapter.COMMON), name
