@@ -72,14 +72,7 @@ def write_image(image: Tensor, path: str | Path) -> None:
     kinds = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
     picture = Image.fromarray(image.permute(1, 2, 0).numpy())
     picture.save(buffer, kinds[check_ending(path)], quality=92)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        storage.write_atomically(path, buffer.getvalue())
-    except OSError as error:
-        why, cure = storage.why_not(error, len(buffer.getvalue()))
-        raise GancourseError(
-            f"'{storage.shown(path)}' could not be written: {why}. {cure}"
-        ) from None
+    storage.write_or_say(path, buffer.getvalue())
 
 
 def check_ending(path: Path) -> str:

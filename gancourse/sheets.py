@@ -8,7 +8,6 @@ import numpy as np
 from torch import Tensor
 
 from gancourse import storage
-from gancourse.errors import GancourseError
 
 
 def write_samples(images: Tensor, path: Path) -> None:
@@ -46,11 +45,4 @@ def whole(path: Path):
 
     buffer = io.BytesIO()
     yield buffer
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        storage.write_atomically(path, buffer.getvalue())
-    except OSError as error:
-        why, cure = storage.why_not(error, len(buffer.getvalue()))
-        raise GancourseError(
-            f"'{storage.shown(path)}' could not be written: {why}. {cure}"
-        ) from None
+    storage.write_or_say(path, buffer.getvalue())

@@ -13,7 +13,7 @@ import time
 import zipfile
 from pathlib import Path
 
-from gancourse.errors import CheckpointError
+from gancourse.errors import CheckpointError, GancourseError
 
 _NO_SUCH_CALL = (errno.EINVAL, errno.ENOTSUP, errno.ENOSYS)
 
@@ -65,6 +65,18 @@ def write_atomically(path: Path, data: bytes) -> None:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
+
+
+def write_or_say(path: Path, data: bytes) -> None:
+    """`write_atomically`, its folder made first; a failure is one sentence."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, data)
+    except OSError as error:
+        why, cure = why_not(error, len(data))
+        raise GancourseError(
+            f"'{shown(path)}' could not be written: {why}. {cure}"
+        ) from None
 
 
 def _fsync(descriptor: int) -> None:

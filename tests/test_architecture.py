@@ -18,7 +18,7 @@ ALLOWED = {
     "errors": (),
     "settings": ("errors",),
     "storage": ("errors",),
-    "sheets": ("errors", "storage"),
+    "sheets": ("storage",),
     "images": ("errors", "storage"),
     "data": ("errors", "images"),
     "pairs": ("errors", "data"),
