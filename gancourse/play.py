@@ -193,7 +193,10 @@ class _Run:
 
     def save(self) -> bool:
         """Save, say so; a full disk costs a sentence, not the run."""
-        step = self.state.step
+        with self.stop.held():
+            return self._save(self.state.step)
+
+    def _save(self, step: int) -> bool:
         try:
             checkpoints.save(self.state, self.folder)
         except CheckpointError as error:
@@ -232,7 +235,7 @@ class _Stop:
     """Ctrl-C and SIGTERM: stop after the step at hand, every process alike."""
 
     def __init__(self):
-        self.asked = False
+        self.asked = self.busy = False
 
     def __enter__(self):
         self.before = {}
@@ -245,9 +248,18 @@ class _Stop:
             signal.signal(number, handler)
 
     def ask(self, number, _frame):
-        self.asked = True
-        if not dist.is_initialized():
+        again, self.asked = self.asked, True
+        if not dist.is_initialized() and (again or not self.busy):
             raise KeyboardInterrupt
+
+    @contextlib.contextmanager
+    def held(self):
+        """A save is not broken off by the first Ctrl-C; a second one goes through."""
+        self.busy = True
+        try:
+            yield
+        finally:
+            self.busy = False
 
     def agreed(self, device: torch.device) -> bool:
         """Whether any process was asked to stop; under torchrun all answer alike."""
