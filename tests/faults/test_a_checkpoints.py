@@ -11,11 +11,13 @@ import shutil
 import subprocess
 import sys
 import zipfile
+from collections import Counter
 from pathlib import Path
 
 import pytest
 import torch
-from small_games import GAMES, digest, play
+from counts import count
+from small_games import GAMES, LIGHT, digest, play
 
 from gancourse import checkpoints, snapshot, storage
 from gancourse.errors import CheckpointError
@@ -93,6 +95,7 @@ def test_a_file_cut_at_any_length_is_never_used(copy, assert_clear, capsys):
     "flips", [200, pytest.param(3000, marks=pytest.mark.full)], ids=str
 )
 def test_one_flipped_bit_anywhere_is_never_used(flips, copy, assert_clear):
+    """A12."""
     path, rng = newest(copy), random.Random(flips)
     whole = path.read_bytes()
     # the first bytes say what kind a file is, the last hold the archive's directory
@@ -105,6 +108,50 @@ def test_one_flipped_bit_anywhere_is_never_used(flips, copy, assert_clear):
         refused(path, assert_clear)
     assert checkpoints.latest(copy)["step"] == 20
     assert resume(copy).step == 20
+    count("A12", "damaged checkpoints, none loaded: flipped bits", len(ends + places))
+
+
+def damages(whole: bytes, rng: random.Random):
+    """(kind, bytes) of one file, damaged in every way that disks and networks have."""
+    n, size = len(whole), 1 << rng.randrange(4, 12)
+    one, other = (rng.randrange(n - size) for _ in range(2))
+    bit = bytearray(whole)
+    bit[one] ^= 1 << rng.randrange(8)
+    yield "flipped bits", bytes(bit)
+    yield "cuts", whole[: rng.randrange(n)]
+    yield "cuts", whole[rng.randrange(1, n) :]
+    yield "lost pieces", whole[:one] + whole[one + size :]
+    yield "zeroed blocks", whole[:one] + bytes(size) + whole[one + size :]
+    yield "repeated pieces", whole[: one + size] + whole[one:]
+    one, other = sorted((one, other))
+    if other - one >= size:
+        a, b = whole[one : one + size], whole[other : other + size]
+        middle = whole[one + size : other]
+        yield "swapped blocks", whole[:one] + b + middle + a + whole[other + size :]
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("name", LIGHT)
+def test_no_damage_to_any_family_s_checkpoint_is_loaded(name, tmp_path, assert_clear):
+    """A11, A12: flips, cuts, swaps, holes; the older checkpoint is used each time."""
+    small, rng, kinds = GAMES[name], random.Random(name), Counter()
+    state = small.state(steps=2, log_every=1)
+    for _ in train(state, small.batches(state.config)):
+        checkpoints.save(state, tmp_path)
+    path = newest(tmp_path)
+    whole = path.read_bytes()
+    for _ in range(30):
+        for kind, damaged in damages(whole, rng):
+            if damaged != whole:  # a block of zeros may be zeroed
+                path.write_bytes(damaged)
+                refused(path, assert_clear)
+                kinds[kind] += 1
+    assert checkpoints.latest(tmp_path)["step"] == 1
+    path.write_bytes(whole)
+    assert checkpoints.latest(tmp_path)["step"] == 2
+    assert kinds.total() >= 150
+    for kind, number in kinds.items():
+        count("A12", f"damaged checkpoints, none loaded: {kind}", number)
 
 
 def test_files_with_each_others_names_are_never_used(copy, assert_clear):
