@@ -6,10 +6,12 @@ the State, so a run is a function of (game, config, batches) and nothing else.
 """
 
 import contextlib
+import functools
 import os
 import signal
 import threading
 import time
+import traceback
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -302,6 +304,42 @@ def _not_finite(state: State, step: int) -> NonFinite:
     )
 
 
+def _refuse_overflow(state: State) -> None:
+    """fp16: an overflow skips an update and halves the scale; one now and then is
+    normal, but a scale below 1 means that a side has long stopped learning."""
+    for side, scaler in state.scalers.items():
+        if scaler.is_enabled() and scaler.get_scale() < 1:
+            raise NonFinite(
+                f"The gradients of {side.upper()} overflow 16 bits: its last updates, "
+                f"up to step {state.step}, were skipped. Its weights are kept. Try "
+                "precision='fp32', or half the learning rate."
+            )
+
+
+def _memory_is_given_back(loop):
+    """Say in a sentence that a step did not fit, and hold on to none of its tensors.
+
+    Whoever keeps an exception keeps its traceback, and with it the whole graph: a
+    notebook does, and so the smaller batch would not fit either.
+    """
+
+    @functools.wraps(loop)
+    def said(state: State, batches) -> Iterator[StepLog]:
+        try:
+            return (yield from loop(state, batches))
+        except torch.OutOfMemoryError as error:
+            traceback.clear_frames(error.__traceback__)
+        size = state.config.batch_size
+        raise GancourseError(
+            f"Step {state.step + 1} does not fit into the memory of {state.device} "
+            f"with batches of {size}. It was broken off; what you saved stands. Try "
+            f"{f'batch_size={size // 2}' if size > 1 else 'a smaller game'}."
+        )
+
+    return said
+
+
+@_memory_is_given_back
 def train(state: State, batches) -> Iterator[StepLog]:
     """Play from state.step to config.steps; yield a StepLog every `log_every` steps.
 
@@ -338,6 +376,7 @@ def train(state: State, batches) -> Iterator[StepLog]:
             if state.bad_step > 0:
                 _restore_buffers(state)
                 raise _not_finite(state, int(state.bad_step))
+            _refuse_overflow(state)
             if state.d_opt is None:
                 d_loss, d_norm, parts = torch.zeros(()), torch.zeros(()), {}
             parts = {k: v.detach().item() for k, v in {**parts, **g_parts}.items()}
