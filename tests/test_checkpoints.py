@@ -104,10 +104,26 @@ def test_resumed_equals_uninterrupted_bit_for_bit(name, precision, tmp_path):
 
 
 @pytest.mark.full
+@pytest.mark.parametrize("count", [1, 2], ids=["1 thread", "2 threads"])
 @pytest.mark.parametrize("name", [name for name in HEAVY if name in LIGHT])
-def test_large_players_resume_bit_for_bit_at_every_step(name, tmp_path):
+def test_large_players_resume_bit_for_bit_at_every_step(name, count, tmp_path, threads):
+    threads(count)
     truth = uninterrupted(name)
     assert interrupted_after_every_step(tmp_path, name) == truth
+
+
+@pytest.mark.parametrize("count", [1, 2], ids=["1 thread", "2 threads"])
+@pytest.mark.parametrize(
+    "every",
+    [pytest.param(10, marks=pytest.mark.full), pytest.param(1, marks=pytest.mark.soak)],
+    ids=["every tenth cut", "every cut"],
+)
+def test_the_largest_player_resumes_bit_for_bit(every, count, tmp_path, threads):
+    """The MLP of 31 MB a checkpoint: each of its 60 cuts takes half a second."""
+    threads(count)
+    truth = uninterrupted("mlp")
+    found = interrupted_after_every_step(tmp_path, "mlp", every)
+    assert found == {step: truth[step] for step in range(every, 61, every)}
 
 
 def test_the_large_mlp_resumes_bit_for_bit_too(tmp_path):
