@@ -255,6 +255,45 @@ def saved_as(folder: Path, contents: object, **how) -> Path:
     return named_for(folder, buffer.getvalue())
 
 
+class Runs:
+    """Unpickling this runs a program."""
+
+    def __init__(self, function, *args):
+        self.recipe = function, args
+
+    def __reduce__(self):
+        return self.recipe
+
+
+def payloads(canary: Path):
+    touch = f"open({str(canary)!r}, 'w').close()"
+    yield Runs(os.system, f"touch {canary}")
+    yield Runs(exec, touch)
+    yield Runs(eval, touch.replace(".close()", ""))
+    yield Runs(open, str(canary), "w")
+    yield {"format": 1, "step": Runs(exec, touch)}
+    yield {"generators": [{"deep": (torch.zeros(2), Runs(exec, touch))}]}
+    yield Runs(getattr, Runs(__import__, "os"), "system")
+    yield Runs(torch.load, str(canary))
+
+
+@pytest.mark.parametrize("number", range(8))
+@pytest.mark.parametrize("form", ["zip", "legacy", "pickle"])
+def test_code_in_a_file_is_never_run(number, form, copy, tmp_path, assert_clear):
+    canary = tmp_path / "canary"
+    payload = list(payloads(canary))[number]
+    if form == "pickle":
+        path = named_for(copy, pickle.dumps(payload))
+    else:
+        zipped = form == "zip"
+        path = saved_as(copy, payload, _use_new_zipfile_serialization=zipped)
+    text = refused(path, assert_clear)
+    if form == "zip":
+        assert "program code" in text
+    assert not canary.exists()
+    assert checkpoints.latest(copy)["step"] == 30
+
+
 def contents_of(folder: Path) -> dict:
     """What the newest file holds, as if it were of step 40."""
     return {**checkpoints.load(newest(folder)), "step": 40}
@@ -290,14 +329,37 @@ def test_values_that_are_no_numbers_are_refused_and_named(
     assert checkpoints.latest(copy)["step"] == 30
 
 
-def repacked(contents: dict, how: int) -> bytes:
-    """A checkpoint whose archive is packed another way."""
+def strange_tensors():
+    yield torch.zeros(4, 4).to_sparse()
+    yield torch.zeros(4, 4).to_sparse_csr()
+    yield torch.sparse_coo_tensor([[10**9]], [1.0], (4,), check_invariants=False)
+    yield torch.quantize_per_tensor(torch.zeros(4), 0.1, 0, torch.qint8)
+    yield torch.zeros(1).expand(10**12)  # 4 TB from 4 bytes
+    yield torch.zeros(1).expand(10**6, 10**6)
+    yield torch.zeros(4, device="meta")
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("number", range(7))
+def test_tensors_that_no_run_writes_are_refused_without_a_crash(
+    number, copy, assert_clear
+):
+    contents = contents_of(copy)
+    contents["generators"]["G.net.0.weight"] = list(strange_tensors())[number]
+    refused(saved_as(copy, contents), assert_clear)
+
+
+def repacked(contents: dict, how: int, pickled: bytes | None = None) -> bytes:
+    """A checkpoint whose archive is packed another way, or holds another pickle."""
     buffer, target = io.BytesIO(), io.BytesIO()
     torch.save(contents, buffer)
     source = zipfile.ZipFile(buffer)
     with zipfile.ZipFile(target, "w", how) as archive:
         for entry in source.infolist():
-            archive.writestr(entry.filename, source.read(entry))
+            data = source.read(entry)
+            if pickled is not None and entry.filename.endswith("data.pkl"):
+                data = pickled
+            archive.writestr(entry.filename, data)
     return target.getvalue()
 
 
@@ -310,6 +372,12 @@ def test_an_archive_that_unpacks_to_more_than_it_is_is_not_unpacked(copy, assert
     packed = repacked(contents, zipfile.ZIP_DEFLATED)
     refused(named_for(copy, packed), assert_clear)  # nothing we wrote is compressed
     assert checkpoints.latest(copy)["step"] == 30
+
+
+def test_endless_nesting_is_refused(copy, assert_clear):
+    bottomless = b"\x80\x02" + b"]" * 20_000 + b"a" * 19_999 + b"."
+    data = repacked(contents_of(copy), zipfile.ZIP_STORED, bottomless)
+    refused(named_for(copy, data), assert_clear)
 
 
 HALF_MATCHES = {
