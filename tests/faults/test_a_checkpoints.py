@@ -12,7 +12,7 @@ import subprocess
 import sys
 import zipfile
 from collections import Counter
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 
 import pytest
 import torch
@@ -553,7 +553,7 @@ def test_a_virus_scanner_that_holds_the_file_a_moment_is_waited_for(copy, monkey
 
 INSIDE = """
 import sys
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 sys.path.insert(0, {tests!r})
 from conftest import clear
 from small_games import GAMES, play
@@ -630,3 +630,95 @@ print("DONE")
 """
     only_read = "mount -t tmpfs none {m} && mount -o remount,ro {m}"
     assert "DONE" in in_a_world_of_its_own(only_read, body, tmp_path)
+
+
+def test_a_drive_that_vanishes_costs_a_sentence_and_the_run_goes_on_elsewhere(
+    tmp_path, monkeypatch, assert_clear
+):
+    """A30: errno 107, as when Colab's Drive drops; every call on its folder fails."""
+    drive, state = tmp_path / "drive", SMALL.state()
+    batches = SMALL.batches(state.config)
+    play(state, batches, until=10)
+    checkpoints.save(state, drive)
+    honest = {name: getattr(os, name) for name in ("open", "stat", "mkdir", "replace")}
+
+    def gone(name):
+        def call(path, *args, **kwargs):
+            if str(path).startswith(str(drive)):
+                raise OSError(errno.ENOTCONN, os.strerror(errno.ENOTCONN), str(path))
+            return honest[name](path, *args, **kwargs)
+
+        return call
+
+    def no_file(path, *args, **kwargs):
+        return gone("open")(path) if str(path).startswith(str(drive)) else open(path)
+
+    with monkeypatch.context() as patch:
+        for name in honest:
+            patch.setattr(os, name, gone(name))
+        patch.setattr(storage, "open", no_file, raising=False)
+        play(state, batches, until=20)
+        with pytest.raises(CheckpointError) as caught:
+            checkpoints.save(state, drive)
+        assert_clear(caught.value, "Step 20", "another folder")
+        for use in (checkpoints.latest, resume):
+            with pytest.raises(CheckpointError) as caught:
+                use(drive)
+            assert_clear(caught.value, "drive")
+    checkpoints.save(state, tmp_path / "here")  # as it says
+    play(state, batches)
+    checkpoints.save(state, drive)  # mounted again
+    assert checkpoints.latest(drive)["step"] == 60
+    assert checkpoints.latest(tmp_path / "here")["step"] == 20
+
+
+def test_a_current_folder_that_changes_or_goes_between_steps_changes_nothing(
+    tmp_path, monkeypatch
+):
+    """A29: a folder given in full is where it was, wherever the notebook stands."""
+    state = resume(tmp_path / "run")
+    batches, away = SMALL.batches(state.config), tmp_path / "away"
+    for until in (10, 20, 30):
+        play(state, batches, until=until)
+        away.mkdir()
+        monkeypatch.chdir(away)
+        away.rmdir()
+        checkpoints.save(state, tmp_path / "run")
+    monkeypatch.chdir(tmp_path)
+    assert checkpoints.latest(tmp_path / "run")["step"] == 30
+
+
+@pytest.mark.parametrize(
+    ("key", "then"), [("torch", "2.8.0"), ("cpu", "SSE4"), ("threads", "64")]
+)
+def test_another_torch_processor_or_thread_count_is_said_and_goes_on(
+    key, then, copy, capsys
+):
+    """A22."""
+    contents = contents_of(copy)
+    contents["made_with"][key] = then
+    saved_as(copy, contents)
+    assert resume(copy).step == 40
+    said = capsys.readouterr().out
+    assert "last digits may differ" in said and f"{key} {then} → " in said
+
+
+def test_every_name_that_is_written_is_allowed_on_windows(tmp_path, monkeypatch):
+    """A28: no colon, no star, nothing reserved; blocked renames are tested above."""
+    names, honest = set(), os.replace
+
+    def noting(source, target):
+        names.update(Path(path).name for path in (source, target))
+        honest(source, target)
+
+    monkeypatch.setattr(os, "replace", noting)
+    checkpoints.save(trained(), tmp_path / "run")
+    names |= {path.name for path in (tmp_path / "run").iterdir()}
+    assert len(names) == 3  # the lock, the file, and the file before it had its name
+    for name in names:
+        assert not set(name) & set('<>:"/\\|?*') and not name.endswith((".", " "))
+        assert not PureWindowsPath(name).is_reserved() and len(name) < 64
+    # a Windows path is one name here, and a folder like any other
+    monkeypatch.chdir(tmp_path)
+    checkpoints.save(trained(), r"C:\runs\aux")
+    assert checkpoints.latest(r"C:\runs\aux")["step"] == 35
