@@ -98,6 +98,9 @@ def random_kills(kills: int, seed: int, folder: Path, name: str) -> dict:
         os.kill(child, signal.SIGKILL)
         _, status = os.waitpid(child, 0)
         said = told(pipe)
+        # Neighbours may slow this machine down: lives should get somewhere, and die.
+        progress = sum(word == "saved" for word, _ in said)
+        cycle *= 1.3 if progress == 0 else 0.8 if progress > 3 else 1.0
         found["kills"] += os.WIFSIGNALED(status)
         found["failed"] += os.WIFEXITED(status) and os.WEXITSTATUS(status) != 0
         for word, value in said:
