@@ -6,12 +6,10 @@ the State, so a run is a function of (game, config, batches) and nothing else.
 """
 
 import contextlib
-import functools
 import os
 import signal
 import threading
 import time
-import traceback
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -20,6 +18,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
+from gancourse import memory
 from gancourse.errors import GancourseError, NonFinite
 from gancourse.settings import demand, number, whole
 
@@ -316,30 +315,7 @@ def _refuse_overflow(state: State) -> None:
             )
 
 
-def _memory_is_given_back(loop):
-    """Say in a sentence that a step did not fit, and hold on to none of its tensors.
-
-    Whoever keeps an exception keeps its traceback, and with it the whole graph: a
-    notebook does, and so the smaller batch would not fit either.
-    """
-
-    @functools.wraps(loop)
-    def said(state: State, batches) -> Iterator[StepLog]:
-        try:
-            return (yield from loop(state, batches))
-        except torch.OutOfMemoryError as error:
-            traceback.clear_frames(error.__traceback__)
-        size = state.config.batch_size
-        raise GancourseError(
-            f"Step {state.step + 1} does not fit into the memory of {state.device} "
-            f"with batches of {size}. It was broken off; what you saved stands. Try "
-            f"{f'batch_size={size // 2}' if size > 1 else 'a smaller game'}."
-        )
-
-    return said
-
-
-@_memory_is_given_back
+@memory.given_back
 def train(state: State, batches) -> Iterator[StepLog]:
     """Play from state.step to config.steps; yield a StepLog every `log_every` steps.
 
