@@ -41,10 +41,11 @@ FEW = ["points", "dcgan", "cyclegan", "vae"]
 
 
 def poisoned(value: object, bad: float):
-    """The same, `bad` in the first float tensor: a batch, or what a player is given."""
+    """A batch, or what a player is given, whose first sample is `bad` (all of it: an
+    augmentation may cut a single pixel out)."""
     if isinstance(value, torch.Tensor):
         value = value.clone()
-        value.view(-1)[0] = bad
+        value[0] = bad
         return value
     parts = list(value)
     place = next(i for i, part in enumerate(parts) if part.is_floating_point())
@@ -53,7 +54,7 @@ def poisoned(value: object, bad: float):
 
 
 class Batches:
-    """The honest batches, but batch `at` holds one value that is no number."""
+    """The honest batches, but batch `at` holds values that are no numbers."""
 
     def __init__(self, batches, at: int, bad: float):
         self.batches, self.at, self.bad = batches, at, bad
@@ -91,9 +92,12 @@ def plant(site: str, state, batches, bad: float, after: int):
 
 
 def spoil_weight(site: str, state, bad: float) -> None:
+    """In a layer that every sample passes: a table of labels may go unread for long."""
     players = state.discriminators if "D" in site else state.generators
+    kinds = nn.Linear | nn.Conv2d | nn.ConvTranspose2d
+    layer = next(m for m in players.modules() if isinstance(m, kinds))
     with torch.no_grad():
-        max(players.parameters(), key=torch.Tensor.numel).view(-1)[0] = bad
+        layer.weight.view(-1)[0] = bad
 
 
 def tensors_of(state) -> dict[str, torch.Tensor]:
