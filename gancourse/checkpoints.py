@@ -90,11 +90,12 @@ def _refuse_a_newer_run(folder: Path, step: int) -> None:
 
 def _prune(folder: Path, newest: Path, step: int, keep: int) -> None:
     """Remove old generations. Later steps are damaged ones, and left."""
-    older = [p for s, p in _generations(folder) if s < step]
-    same = [p for s, p in _generations(folder) if s == step and p != newest]
-    for path in same + older[max(keep, 1) - 1 :]:
-        with contextlib.suppress(OSError):
-            path.unlink()
+    with contextlib.suppress(OSError):  # of the folder itself: then nothing is removed
+        older = [p for s, p in _generations(folder) if s < step]
+        same = [p for s, p in _generations(folder) if s == step and p != newest]
+        for path in same + older[max(keep, 1) - 1 :]:
+            with contextlib.suppress(OSError):
+                path.unlink()
 
 
 # ------------------------------------------------------------------ reading
@@ -162,13 +163,20 @@ def latest(folder: str | Path) -> dict | None:
     Raises CheckpointError when there are files and none can be used.
     """
     folder = storage.absolute(folder)
-    if folder.exists() and not folder.is_dir():
+    try:
+        a_file, generations = folder.is_file(), _generations(folder)
+    except OSError as error:
+        raise CheckpointError(
+            f"'{storage.shown(folder)}' can not be read ({error.strerror}). It was "
+            "left as it is. Check that its drive is there, or name another folder."
+        ) from None
+    if a_file:
         raise CheckpointError(
             f"'{folder.name[-60:]}' is a file, not a run's folder. It was left as it "
             "is. Name a folder instead."
         )
     problem = ""
-    for step, path in (generations := _generations(folder)):
+    for step, path in generations:
         try:
             contents = load(path)
         except CheckpointError as error:
@@ -251,5 +259,8 @@ def _generations(folder: Path) -> list[tuple[int, Path]]:
 
 
 def _what_stands(folder: Path, skip: Path | None = None) -> str:
-    steps = [step for step, path in _generations(folder) if path != skip]
+    try:
+        steps = [step for step, path in _generations(folder) if path != skip]
+    except OSError:  # a network drive that has gone
+        return "What was saved there can not be looked at now."
     return f"Your last saved step is {steps[0]}." if steps else "No step is saved yet."

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from gancourse.data import Batches
 from gancourse.errors import GancourseError
 from gancourse.games import logits
-from gancourse.losses import GANLoss, least_squares
+from gancourse.losses import GANLoss, least_squares, same_shape
 
 
 class Unpaired:
@@ -143,4 +143,5 @@ class CycleGAN:
 
 def distance(x: Tensor, y: Tensor) -> Tensor:
     """Mean absolute difference of pixels, in float32: a cycle's L1."""
+    same_shape(x, y)
     return (x.float() - y.float()).abs().mean()

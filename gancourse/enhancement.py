@@ -11,7 +11,7 @@ from torch.nn.functional import l1_loss
 
 from gancourse.errors import GancourseError
 from gancourse.games import logits
-from gancourse.losses import GANLoss, nonsaturating
+from gancourse.losses import GANLoss, nonsaturating, same_shape
 
 
 class Enhancement:
@@ -62,6 +62,7 @@ class Enhancement:
         """Be close to the original, and pass for one."""
         damaged, original = batch
         restored = self.G(damaged)
+        same_shape(restored, original)
         pixel = self.distance(restored.float(), original)
         parts = {"pixel": pixel.detach()}
         if self.D is None:

@@ -13,7 +13,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from gancourse.errors import GancourseError
-from gancourse.losses import GANLoss, nonsaturating
+from gancourse.losses import GANLoss, nonsaturating, same_shape
 
 
 def latents(n: int, latent_dim: int, rng: torch.Generator) -> Tensor:
@@ -149,6 +149,7 @@ class Pix2Pix:
         """gan · (D is to call G(x) real, given x) + l1 · mean |y − G(x)|."""
         condition, target = batch
         fake = self.G(condition)
+        same_shape(fake, target)
         distance = (fake.float() - target).abs().mean()
         g_loss, parts = self.l1 * distance, {"l1": distance.detach()}
         if self.D is not None:

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from gancourse.errors import GancourseError
 from gancourse.games import latents, logits
-from gancourse.losses import GANLoss, nonsaturating
+from gancourse.losses import GANLoss, nonsaturating, same_shape
 
 
 def kl_to_prior(mean: Tensor, log_variance: Tensor) -> Tensor:
@@ -52,7 +52,9 @@ class AutoEncoder:
 
     def generator_loss(self, batch: Tensor, rng: torch.Generator):
         """Mean squared error of the reconstruction."""
-        error = (self.G(self.E(batch)).float() - batch).square().mean()
+        restored = self.G(self.E(batch)).float()
+        same_shape(restored, batch)
+        error = (restored - batch).square().mean()
         return error, {"error": error}
 
 
@@ -81,6 +83,7 @@ class VAE(AutoEncoder):
         """-ELBO, its parts, and the reconstruction it was computed from."""
         mean, log_variance = self.encode(x)
         restored = self.G(reparameterised(mean, log_variance, rng)).float()
+        same_shape(restored, x)
         likelihood = log_normal(x, restored, 2 * math.log(self.sigma)).mean()
         kl = kl_to_prior(mean, log_variance).mean()
         error = (restored - x).square().mean()

@@ -34,6 +34,17 @@ def _binary_cross_entropy(real: Tensor, fake: Tensor) -> Tensor:
     return softplus(-real).mean() + softplus(fake).mean()
 
 
+def same_shape(x: Tensor, target: Tensor) -> None:
+    """Raise GancourseError where x - target would broadcast: one channel against three
+    has a mean as well, and it is the wrong one."""
+    if x.shape != target.shape:
+        raise GancourseError(
+            f"Pictures of {tuple(x.shape)} can not be compared with targets of "
+            f"{tuple(target.shape)}, pixel by pixel. Give G as many outputs as the "
+            "target has channels."
+        )
+
+
 def _relativistic(better: Tensor, worse: Tensor) -> Tensor:
     """softplus(worse - better), pair by pair. Shapes must be equal: (N, 1) - (N,) would
     broadcast to N x N pairs without a word."""

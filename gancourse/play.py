@@ -193,7 +193,10 @@ class _Run:
 
     def save(self) -> bool:
         """Save, say so; a full disk costs a sentence, not the run."""
-        step = self.state.step
+        with self.stop.held():
+            return self._save(self.state.step)
+
+    def _save(self, step: int) -> bool:
         try:
             checkpoints.save(self.state, self.folder)
         except CheckpointError as error:
@@ -232,7 +235,7 @@ class _Stop:
     """Ctrl-C and SIGTERM: stop after the step at hand, every process alike."""
 
     def __init__(self):
-        self.asked = False
+        self.asked = self.busy = False
 
     def __enter__(self):
         self.before = {}
@@ -245,9 +248,18 @@ class _Stop:
             signal.signal(number, handler)
 
     def ask(self, number, _frame):
-        self.asked = True
-        if not dist.is_initialized():
+        again, self.asked = self.asked, True
+        if not dist.is_initialized() and (again or not self.busy):
             raise KeyboardInterrupt
+
+    @contextlib.contextmanager
+    def held(self):
+        """A save is not broken off by the first Ctrl-C; a second one goes through."""
+        self.busy = True
+        try:
+            yield
+        finally:
+            self.busy = False
 
     def agreed(self, device: torch.device) -> bool:
         """Whether any process was asked to stop; under torchrun all answer alike."""
@@ -371,14 +383,12 @@ def generator(folder: Path) -> tuple[object, nn.Module, dict]:
             f"{Path(folder).name}"
         )
     recipe = contents["recipe"]
-    if recipe.get("game") not in GAMES:
+    if str(recipe.get("game")) not in GAMES:
         raise GancourseError(
             f"The run in '{storage.shown(Path(folder))}' was not made by `gancourse "
             "train`, so it does not say how its generator is built. Draw from it in "
             "Python instead: checkpoints.resume, then state.sample."
         )
-    game = GAMES[recipe["game"]].build(recipe)
-    players = nn.ModuleDict(game.generators)
     weights = contents["ema"] or contents["generators"]
     if contents["ema"]:
         weights = {
@@ -386,8 +396,29 @@ def generator(folder: Path) -> tuple[object, nn.Module, dict]:
             for key, value in weights.items()
             if key.startswith("module.")
         }
+    if not _builds(recipe, weights):
+        raise GancourseError(
+            f"The run in '{storage.shown(Path(folder))}' holds weights that do not fit "
+            "the players it names, and nothing was drawn. Use another run."
+        )
+    game = GAMES[recipe["game"]].build(recipe)
+    players = nn.ModuleDict(game.generators)
     players.load_state_dict(weights)
     return game, players["G"].eval(), recipe
+
+
+def _builds(recipe: dict, weights: dict[str, Tensor]) -> bool:
+    """Whether the players of a recipe take these weights. A file may name any sizes:
+    on the "meta" device players have shapes and cost no memory."""
+    try:
+        if GAMES[recipe["game"]].translates:
+            translators.describe(recipe["game"], recipe["data"])
+        with torch.device("meta"):
+            planned = nn.ModuleDict(GAMES[recipe["game"]].build(recipe).generators)
+    except Exception:  # sizes that are none: each player has its own complaint
+        return False
+    shapes = {key: value.shape for key, value in planned.state_dict().items()}
+    return shapes == {key: value.shape for key, value in weights.items()}
 
 
 @torch.no_grad()

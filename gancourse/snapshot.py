@@ -5,8 +5,9 @@ folders are the business of checkpoints.py.
 """
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
+from itertools import islice
 
 import torch
 from torch import Tensor, nn
@@ -34,6 +35,12 @@ _SCHEMA = {
     "layer_rng": list,
     "made_with": dict,
 }
+_WITH_TENSORS = ("generators", "discriminators", "ema", "g_opt", "d_opt", "scalers")
+_DTYPES = (
+    torch.float32, torch.float64, torch.float16, torch.bfloat16,
+    torch.int64, torch.int32, torch.uint8, torch.bool,
+)  # fmt: skip
+_MOST = 50_000  # entries; the largest run of the course writes 1,100
 
 # ------------------------------------------------------------------ making
 
@@ -116,8 +123,9 @@ def check(name: str, contents: object, size: int) -> None:
         raise foreign(name)
     if contents["format"] != FORMAT:
         raise CheckpointError(
-            f"'{name}' has checkpoint format {contents['format']}; this gancourse "
-            f"reads format {FORMAT}. It was left as it is. Install that version."
+            f"'{name}' has checkpoint format {shown(contents['format'], 20)}; this "
+            f"gancourse reads format {FORMAT}. It was left as it is. Install that "
+            "version."
         )
     lacking = [k for k, t in _SCHEMA.items() if not isinstance(contents.get(k, ...), t)]
     if lacking:
@@ -125,11 +133,11 @@ def check(name: str, contents: object, size: int) -> None:
             f"'{name}' lacks {', '.join(lacking)[:120]}, so the run can not continue "
             "exactly. It was left as it is. Use an older checkpoint, or start again."
         )
+    # Entries may be shared: a few bytes can stand for 2^60 of them.
+    if sum(1 for _ in islice(_walk(contents), _MOST)) == _MOST:
+        raise foreign(name)
     for where, tensor in _tensors(contents):
-        strange = (
-            tensor.layout != torch.strided or tensor.is_quantized or tensor.is_meta
-        )
-        if strange or tensor.numel() * tensor.element_size() > size:
+        if _strange(where, tensor, size):
             raise CheckpointError(
                 f"'{name}' holds {where[:80]} in a layout that no run writes. It "
                 "was not used. Delete it."
@@ -141,6 +149,15 @@ def check(name: str, contents: object, size: int) -> None:
         )
 
 
+def _strange(where: str, tensor: Tensor, size: int) -> bool:
+    """Whether a tensor of a file of `size` bytes is none that a run would write."""
+    odd = tensor.layout != torch.strided or tensor.is_quantized or tensor.is_meta
+    if odd or tensor.is_nested or tensor.dtype not in _DTYPES:
+        return True
+    place = where.split(".")[0] in (*_WITH_TENSORS, "rng", "layer_rng")
+    return not place or tensor.numel() * tensor.element_size() > size
+
+
 def not_finite(contents: dict) -> str:
     """Where the first value stands that is not a number; "" when all are."""
     for where, tensor in _tensors(contents):
@@ -149,14 +166,29 @@ def not_finite(contents: dict) -> str:
     return ""
 
 
-def _tensors(value: object, where: str = "") -> list[tuple[str, Tensor]]:
-    if isinstance(value, Tensor):
-        return [(where.lstrip("."), value)]
+def _tensors(value: object) -> list[tuple[str, Tensor]]:
+    return [(w, t) for w, t in _walk(value) if isinstance(t, Tensor)]
+
+
+def _walk(value: object, where: str = "") -> Iterator[tuple[str, object]]:
+    """(where, what) for a value and, if it is a container, for all that is in it."""
+    yield where.lstrip("."), value
+    inside = ()
     if isinstance(value, dict):
-        return [t for k, v in value.items() for t in _tensors(v, f"{where}.{k}")]
-    if isinstance(value, list | tuple):
-        return [t for k, v in enumerate(value) for t in _tensors(v, f"{where}.{k}")]
-    return []
+        inside = value.items()
+    elif isinstance(value, list | tuple):
+        inside = enumerate(value)
+    for key, part in inside:
+        yield from _walk(part, f"{where}.{shown(key)}")
+
+
+def shown(value: object, letters: int = 80) -> str:
+    """What a file says, as it may stand in a message: short, and on one line."""
+    try:
+        text = str(value)[:letters]
+    except ValueError:  # an integer of more digits than Python likes to write
+        text = "…"
+    return "".join(letter if letter.isprintable() else "?" for letter in text)
 
 
 # ------------------------------------------------------------------ continuing
@@ -174,7 +206,7 @@ def match(contents: dict, state: State, name: str) -> None:
     asked = {**dataclasses.asdict(state.config), **rules(state.game)}
     saved = {**asked, **contents["config"], **contents["rules"]}
     changed = [
-        f"{key} {saved[key]} → {value}"
+        f"{key} {shown(saved[key])} → {value}"
         for key, value in asked.items()
         if key not in _FREE and _plain(saved[key]) != _plain(value)
     ]
@@ -190,7 +222,11 @@ def match(contents: dict, state: State, name: str) -> None:
             "it names. It was left as it is. Use an older checkpoint or another folder."
         )
     now, then = _circumstances(state), contents["made_with"]
-    differs = [f"{k} {then.get(k)} → {v}" for k, v in now.items() if then.get(k) != v]
+    differs = [
+        f"{k} {shown(then.get(k), 20)} → {v}"
+        for k, v in now.items()
+        if then.get(k) != v
+    ]
     if differs:
         print(
             "Same run, but the last digits may differ from now on "
@@ -210,8 +246,8 @@ def _named(game: dict[str, list]) -> str:
             for name, entry in game.items()
         }
         players = [f"{n} = {game[n][0]} ({sizes[n]:,} values)" for n in game]
-        return ", ".join(players)[:110]
-    except (TypeError, IndexError, KeyError):
+        return shown(", ".join(players), 110)
+    except Exception:  # it may hold anything at all
         return "an unknown game"
 
 
@@ -219,11 +255,26 @@ def _fits(contents: dict, state: State) -> bool:
     """Whether every tensor has the shape and type that this run's own would have."""
     expected = snapshot(state)
     names = ["generators", "discriminators", "ema"]
-    if contents["made_with"].get("device") == state.device.type:
+    here = contents["made_with"].get("device") == state.device.type
+    if here:
         names += ["rng", "layer_rng"]
     players = all(_alike(contents[name], expected[name]) for name in names)
+    streams = not here or _streams_fit(contents, state.device)
     pairs = [("g_opt", state.g_opt), ("d_opt", state.d_opt)]
-    return players and all(_opt_fits(contents[n], opt) for n, opt in pairs)
+    fresh = contents["step"] == 0
+    moments = all(_opt_fits(contents[n], opt, fresh) for n, opt in pairs)
+    return players and streams and moments
+
+
+def _streams_fit(contents: dict, device: torch.device) -> bool:
+    """Whether the random states are such: any other bytes are of the same shape."""
+    states = [contents["rng"], *contents["layer_rng"]]
+    try:
+        for state, where in zip(states, (device, "cpu", device), strict=False):
+            torch.Generator(where).set_state(state)
+    except (RuntimeError, TypeError):
+        return False
+    return True
 
 
 def _alike(a: object, b: object) -> bool:
@@ -238,20 +289,27 @@ def _alike(a: object, b: object) -> bool:
     return True
 
 
-def _opt_fits(saved: dict | None, opt: torch.optim.Optimizer | None) -> bool:
-    """Adam's two averages must have the shapes of the weights; torch does not look."""
+def _opt_fits(saved: dict | None, opt: torch.optim.Adam | None, fresh: bool) -> bool:
+    """Adam's averages must have the shapes of the weights, its group the same rules;
+    torch looks at neither. Only a run that has yet to begin has no averages."""
     if saved is None or opt is None:
         return saved is None and opt is None
-    weights = opt.param_groups[0]["params"]
+    own = dict(opt.param_groups[0])
+    weights = own.pop("params")
+    own.pop("lr")  # set anew at every step
     try:
-        groups = [len(group["params"]) for group in saved["param_groups"]]
-        averages = [
-            (weights[i].shape, {entry["exp_avg"].shape, entry["exp_avg_sq"].shape})
-            for i, entry in saved["state"].items()
-        ]
-    except (KeyError, TypeError, IndexError, AttributeError):
+        (group,), entries = saved["param_groups"], saved["state"]
+        same = len(group["params"]) == len(weights)
+        same &= all(_plain(group.get(k, v)) == _plain(v) for k, v in own.items())
+        same &= fresh or len(entries) > 0
+        return same and all(
+            i in range(len(weights))
+            and entry["step"].numel() == 1
+            and all(_alike(entry[k], weights[i]) for k in ("exp_avg", "exp_avg_sq"))
+            for i, entry in entries.items()
+        )
+    except (KeyError, TypeError, ValueError, IndexError, AttributeError):
         return False
-    return groups == [len(weights)] and all(a == {shape} for shape, a in averages)
 
 
 def restore(contents: dict, state: State) -> None:

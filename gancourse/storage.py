@@ -191,11 +191,12 @@ def what_is_it(data: bytes) -> str:
 
 
 def unpacks_to_its_size(data: bytes) -> bool:
-    """Whether a zip file is stored as it is: one that unpacks to more is a trap."""
+    """Whether a zip file is stored as it is, each entry once: any other is a trap."""
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             entries = archive.infolist()
     except (zipfile.BadZipFile, NotImplementedError, ValueError, OSError):
         return False
+    once = len({e.filename for e in entries}) == len(entries) < 20_000
     stored = all(e.compress_type == zipfile.ZIP_STORED for e in entries)
-    return stored and sum(e.file_size for e in entries) <= len(data)
+    return once and stored and sum(e.file_size for e in entries) <= len(data)

@@ -18,6 +18,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
+from gancourse import memory
 from gancourse.errors import GancourseError, NonFinite
 from gancourse.settings import demand, number, whole
 
@@ -302,6 +303,19 @@ def _not_finite(state: State, step: int) -> NonFinite:
     )
 
 
+def _refuse_overflow(state: State) -> None:
+    """fp16: an overflow skips an update and halves the scale; one now and then is
+    normal, but a scale below 1 means that a side has long stopped learning."""
+    for side, scaler in state.scalers.items():
+        if scaler.is_enabled() and scaler.get_scale() < 1:
+            raise NonFinite(
+                f"The gradients of {side.upper()} overflow 16 bits: its last updates, "
+                f"up to step {state.step}, were skipped. Its weights are kept. Try "
+                "precision='fp32', or half the learning rate."
+            )
+
+
+@memory.given_back
 def train(state: State, batches) -> Iterator[StepLog]:
     """Play from state.step to config.steps; yield a StepLog every `log_every` steps.
 
@@ -338,6 +352,7 @@ def train(state: State, batches) -> Iterator[StepLog]:
             if state.bad_step > 0:
                 _restore_buffers(state)
                 raise _not_finite(state, int(state.bad_step))
+            _refuse_overflow(state)
             if state.d_opt is None:
                 d_loss, d_norm, parts = torch.zeros(()), torch.zeros(()), {}
             parts = {k: v.detach().item() for k, v in {**parts, **g_parts}.items()}

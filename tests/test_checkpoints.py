@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from faults.counts import count
 from small_games import GAMES, LIGHT, digest, play
 from torch import nn
 
@@ -86,6 +87,7 @@ def uninterrupted(name, **changes):
     }
 
 
+CUTS = "cuts of a run of 60 steps, each resumed and bit-identical"
 HEAVY = ["mlp", *(name for name in GAMES if GAMES[name].real is not None)]
 
 
@@ -101,13 +103,32 @@ def test_resumed_equals_uninterrupted_bit_for_bit(name, precision, tmp_path):
     found = interrupted_after_every_step(tmp_path, name, every, precision=precision)
     assert len(truth) == 60
     assert found == {step: truth[step] for step in range(every, 61, every)}
+    count("A", CUTS, len(found))
 
 
 @pytest.mark.full
+@pytest.mark.parametrize("n", [1, 2], ids=["1 thread", "2 threads"])
 @pytest.mark.parametrize("name", [name for name in HEAVY if name in LIGHT])
-def test_large_players_resume_bit_for_bit_at_every_step(name, tmp_path):
+def test_large_players_resume_bit_for_bit_at_every_step(name, n, tmp_path, threads):
+    threads(n)
     truth = uninterrupted(name)
     assert interrupted_after_every_step(tmp_path, name) == truth
+    count("A", CUTS, len(truth))
+
+
+@pytest.mark.parametrize("n", [1, 2], ids=["1 thread", "2 threads"])
+@pytest.mark.parametrize(
+    "every",
+    [pytest.param(10, marks=pytest.mark.full), pytest.param(1, marks=pytest.mark.soak)],
+    ids=["every tenth cut", "every cut"],
+)
+def test_the_largest_player_resumes_bit_for_bit(every, n, tmp_path, threads):
+    """The MLP of 31 MB a checkpoint: each of its 60 cuts takes half a second."""
+    threads(n)
+    truth = uninterrupted("mlp")
+    found = interrupted_after_every_step(tmp_path, "mlp", every)
+    assert found == {step: truth[step] for step in range(every, 61, every)}
+    count("A", CUTS, len(found))
 
 
 def test_the_large_mlp_resumes_bit_for_bit_too(tmp_path):
@@ -124,14 +145,12 @@ def test_resuming_is_exact_on_two_threads(name, tmp_path, threads):
 
 
 @pytest.mark.full
-@pytest.mark.parametrize(
-    ("precision", "count"), [("fp32", 1), ("fp32", 2), ("bf16", 1)]
-)
+@pytest.mark.parametrize(("precision", "n"), [("fp32", 1), ("fp32", 2), ("bf16", 1)])
 @pytest.mark.parametrize("name", GAMES)
 def test_every_single_cut_point_leads_to_the_same_end(
-    name, precision, count, tmp_path, threads
+    name, precision, n, tmp_path, threads
 ):
-    threads(count)
+    threads(n)
     # Large players and pictures: every twelfth cut. (Each step of theirs is cut in the
     # test above, one after the other.)
     small, every = GAMES[name], 12 if name in HEAVY else 1
@@ -148,6 +167,7 @@ def test_every_single_cut_point_leads_to_the_same_end(
         cuts.append(at)
         shutil.rmtree(folder)
     assert cuts == list(range(every, 61, every))
+    count("A", CUTS, len(cuts))
 
 
 def test_logs_and_batches_after_a_resume_go_on_where_they_stopped(tmp_path):

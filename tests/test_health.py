@@ -6,6 +6,7 @@ from functools import partial
 import matplotlib
 import pytest
 import torch
+from faults.counts import count
 
 from gancourse import data, evaluation, health, losses
 from gancourse.games import GAN
@@ -132,6 +133,7 @@ def test_at_least_19_of_20_staged_collapses_are_found():
         x for x in twenty(staged, lambda v: v <= 1 / 2) if x[1].name != "collapsed"
     ]
     assert len(missed) <= 1, missed
+    count("D9", "staged collapses found, of 20", 20 - len(missed))
 
 
 @pytest.mark.full
@@ -139,6 +141,7 @@ def test_at_most_1_of_20_healthy_runs_raises_an_alarm():
     well = CALM, {**CALM, "density": SPIRALS}
     alarms = [x for x in twenty(well, lambda v: v > 3 / 4) if x[1].name != "healthy"]
     assert len(alarms) <= 1, alarms
+    count("D9", "false alarms in 20 healthy runs", len(alarms))
 
 
 @pytest.mark.full

@@ -3,7 +3,6 @@ step is lost, nothing damaged is used, and one sentence says so."""
 
 import errno
 import io
-import json
 import os
 import pickle
 import random
@@ -12,11 +11,13 @@ import shutil
 import subprocess
 import sys
 import zipfile
-from pathlib import Path
+from collections import Counter
+from pathlib import Path, PureWindowsPath
 
 import pytest
 import torch
-from small_games import GAMES, digest, play
+from counts import count
+from small_games import GAMES, LIGHT, digest, play
 
 from gancourse import checkpoints, snapshot, storage
 from gancourse.errors import CheckpointError
@@ -68,163 +69,6 @@ def trained(until=35):
     return state
 
 
-# ------------------------------------------------------------------ killed
-
-
-def served(*words) -> dict:
-    env = {**os.environ, "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, str(SERVER), *map(str, words)]
-    done = subprocess.run(command, env=env, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr[-2000:]
-    return json.loads(done.stdout)
-
-
-needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
-
-
-@needs_fork
-@pytest.mark.parametrize(
-    ("kills", "seed"),
-    [
-        (100, 0),
-        pytest.param(500, 1, marks=pytest.mark.full),
-        pytest.param(500, 2, marks=pytest.mark.full),
-        pytest.param(10_000, 3, marks=pytest.mark.soak),
-    ],
-)
-def test_killed_at_random_moments_no_saved_step_is_lost(kills, seed, tmp_path):
-    found = served("random", kills, seed, tmp_path)
-    assert found["kills"] >= kills
-    assert found["saves"] > 0 and found["finished"] > 0  # the lives got somewhere
-    assert found["lost"] == found["failed"] == found["different"] == found["left"] == 0
-
-
-@needs_fork
-def test_killed_before_every_file_operation_of_a_save_the_run_stands(tmp_path):
-    found = served("points", tmp_path)
-    assert found["operations"] >= 10 and found["points"] == found["operations"]
-    assert found["unreadable"] == found["backwards"] == 0
-    assert set(found["after"]) == {8, 10}  # before the rename, and after it
-
-
-@needs_fork
-@pytest.mark.parametrize(
-    "count", [20, pytest.param(100, marks=pytest.mark.full)], ids=str
-)
-def test_interrupted_twice_within_a_save_no_saved_step_is_lost(count, tmp_path):
-    found = served("interrupts", count, 0, tmp_path)
-    assert found["interrupted"] > 0
-    assert found["lost"] == found["unreadable"] == 0
-
-
-def test_power_loss_after_any_operation_leaves_what_save_promised(
-    tmp_path, monkeypatch
-):
-    """Record what saves do to the disk, then lose the power after every operation.
-
-    What was not flushed may be gone, half there, or whole; a rename or a removal that
-    no folder flush followed may or may not have happened, in order.
-    """
-    journal = record_saves(tmp_path / "recorded", monkeypatch)
-    assert sum(op[0] == "saved" for op in journal) == 6
-    worlds, found = 0, {}
-    for cut in range(len(journal) + 1):
-        promised = max([op[1] for op in journal[:cut] if op[0] == "saved"], default=0)
-        for files in after_power_loss(journal[:cut]):
-            world = tuple(sorted((name, len(data)) for name, data in files.items()))
-            if world not in found:  # many cuts lead to one state of the disk
-                found[world] = step_in(tmp_path / f"world{worlds}", files)
-            assert found[world] >= promised
-            worlds += 1
-    assert worlds >= 500
-
-
-def step_in(folder: Path, files: dict[str, bytes]) -> int:
-    """The step that a start would find in a folder with these files; 0 for none."""
-    folder.mkdir()
-    for name, content in files.items():
-        (folder / name).write_bytes(content)
-    try:
-        contents = checkpoints.latest(folder)
-    except CheckpointError:
-        return -1
-    finally:
-        shutil.rmtree(folder)
-    return contents["step"] if contents else 0
-
-
-def record_saves(folder, monkeypatch):
-    """The operations of six saves: (what, name or step, bytes)."""
-    journal, names = [], {}
-    real = {name: getattr(os, name) for name in ("replace", "fsync", "open", "unlink")}
-
-    def spy_open(path, mode="r"):
-        file = open(path, mode)  # noqa: SIM115
-        names[file.fileno()] = Path(path).name
-        return file
-
-    def fsync(descriptor):
-        name = names.get(descriptor)
-        if name is None or not (folder / name).is_file():
-            journal.append(("flush folder",))
-        else:
-            journal.append(("flush", name, (folder / name).read_bytes()))
-        real["fsync"](descriptor)
-
-    def replace(source, target):
-        journal.append(("rename", Path(source).name, Path(target).name))
-        real["replace"](source, target)
-
-    def unlink(path, **kwargs):
-        journal.append(("remove", Path(path).name))
-        real["unlink"](path, **kwargs)
-
-    def folder_open(path, *args, **kwargs):
-        descriptor = real["open"](path, *args, **kwargs)
-        names.pop(descriptor, None)
-        return descriptor
-
-    monkeypatch.setattr(storage, "open", spy_open, raising=False)
-    for name, spy in [("fsync", fsync), ("replace", replace), ("unlink", unlink)]:
-        monkeypatch.setattr(os, name, spy)
-    monkeypatch.setattr(os, "open", folder_open)
-    state = SMALL.state()
-    for log in train(state, SMALL.batches(state.config)):
-        checkpoints.save(state, folder)
-        journal.append(("saved", log.step))
-        if log.step == 30:
-            break
-    monkeypatch.undo()
-    return journal
-
-
-def after_power_loss(journal):
-    """Every state of the folder that the operations so far may have left."""
-    last = max(
-        (i for i, op in enumerate(journal) if op[0] == "flush folder"), default=-1
-    )
-    flushed = {op[1]: op[2] for op in journal if op[0] == "flush"}
-    for happened in range(last + 1, len(journal) + 1):
-        content, torn = {}, set()
-        for op in journal[:happened]:
-            if op[0] == "rename":
-                source = op[1]
-                content[op[2]] = flushed.get(source)
-                if source not in flushed:  # renamed before its bytes were safe
-                    torn.add(op[2])
-            elif op[0] == "remove":
-                content.pop(op[1], None)
-        whole = {name: data for name, data in content.items() if name not in torn}
-        yield whole
-        for data in [b"", b"PK\3\4"] if torn else []:
-            yield {**whole, **dict.fromkeys(torn, data)}
-        # and the temporary file at hand, in any length, under any name a save gives it
-        for name, data in flushed.items():
-            if name not in {op[1] for op in journal[:happened] if op[0] == "rename"}:
-                for sixteenth in range(17):
-                    yield {**whole, name: data[: len(data) * sixteenth // 16]}
-
-
 # ------------------------------------------------------------------ damaged files
 
 
@@ -251,6 +95,7 @@ def test_a_file_cut_at_any_length_is_never_used(copy, assert_clear, capsys):
     "flips", [200, pytest.param(3000, marks=pytest.mark.full)], ids=str
 )
 def test_one_flipped_bit_anywhere_is_never_used(flips, copy, assert_clear):
+    """A12."""
     path, rng = newest(copy), random.Random(flips)
     whole = path.read_bytes()
     # the first bytes say what kind a file is, the last hold the archive's directory
@@ -263,6 +108,50 @@ def test_one_flipped_bit_anywhere_is_never_used(flips, copy, assert_clear):
         refused(path, assert_clear)
     assert checkpoints.latest(copy)["step"] == 20
     assert resume(copy).step == 20
+    count("A12", "damaged checkpoints, none loaded: flipped bits", len(ends + places))
+
+
+def damages(whole: bytes, rng: random.Random):
+    """(kind, bytes) of one file, damaged in every way that disks and networks have."""
+    n, size = len(whole), 1 << rng.randrange(4, 12)
+    one, other = (rng.randrange(n - size) for _ in range(2))
+    bit = bytearray(whole)
+    bit[one] ^= 1 << rng.randrange(8)
+    yield "flipped bits", bytes(bit)
+    yield "cuts", whole[: rng.randrange(n)]
+    yield "cuts", whole[rng.randrange(1, n) :]
+    yield "lost pieces", whole[:one] + whole[one + size :]
+    yield "zeroed blocks", whole[:one] + bytes(size) + whole[one + size :]
+    yield "repeated pieces", whole[: one + size] + whole[one:]
+    one, other = sorted((one, other))
+    if other - one >= size:
+        a, b = whole[one : one + size], whole[other : other + size]
+        middle = whole[one + size : other]
+        yield "swapped blocks", whole[:one] + b + middle + a + whole[other + size :]
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("name", LIGHT)
+def test_no_damage_to_any_family_s_checkpoint_is_loaded(name, tmp_path, assert_clear):
+    """A11, A12: flips, cuts, swaps, holes; the older checkpoint is used each time."""
+    small, rng, kinds = GAMES[name], random.Random(name), Counter()
+    state = small.state(steps=2, log_every=1)
+    for _ in train(state, small.batches(state.config)):
+        checkpoints.save(state, tmp_path)
+    path = newest(tmp_path)
+    whole = path.read_bytes()
+    for _ in range(30):
+        for kind, damaged in damages(whole, rng):
+            if damaged != whole:  # a block of zeros may be zeroed
+                path.write_bytes(damaged)
+                refused(path, assert_clear)
+                kinds[kind] += 1
+    assert checkpoints.latest(tmp_path)["step"] == 1
+    path.write_bytes(whole)
+    assert checkpoints.latest(tmp_path)["step"] == 2
+    assert kinds.total() >= 150
+    for kind, number in kinds.items():
+        count("A12", f"damaged checkpoints, none loaded: {kind}", number)
 
 
 def test_files_with_each_others_names_are_never_used(copy, assert_clear):
@@ -508,6 +397,18 @@ HALF_MATCHES = {
     "Adam with other weights": lambda c: c["d_opt"]["param_groups"][0].update(
         params=[0, 1]
     ),
+    "Adam without averages": lambda c: c["g_opt"].update(state={}),
+    "Adam's average of a weight that is none": lambda c: c["g_opt"]["state"].update(
+        {-1: c["g_opt"]["state"].pop(0)}
+    ),
+    "Adam with another rule": lambda c: c["d_opt"]["param_groups"][0].update(
+        maximize=True
+    ),
+    "Adam that lost count": lambda c: c["g_opt"]["state"][0].pop("step"),
+    "a random state that is none": lambda c: c.update(
+        rng=torch.zeros(5056, dtype=torch.uint8)
+    ),
+    "a tensor for a setting": lambda c: c["config"].update(seed=torch.zeros(3)),
     "Adam without groups": lambda c: c["g_opt"].clear(),
     "a short random state": lambda c: c.update(rng=torch.zeros(3, dtype=torch.uint8)),
     "no layer's random state": lambda c: c.update(layer_rng=[]),
@@ -652,7 +553,7 @@ def test_a_virus_scanner_that_holds_the_file_a_moment_is_waited_for(copy, monkey
 
 INSIDE = """
 import sys
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 sys.path.insert(0, {tests!r})
 from conftest import clear
 from small_games import GAMES, play
@@ -729,3 +630,95 @@ print("DONE")
 """
     only_read = "mount -t tmpfs none {m} && mount -o remount,ro {m}"
     assert "DONE" in in_a_world_of_its_own(only_read, body, tmp_path)
+
+
+def test_a_drive_that_vanishes_costs_a_sentence_and_the_run_goes_on_elsewhere(
+    tmp_path, monkeypatch, assert_clear
+):
+    """A30: errno 107, as when Colab's Drive drops; every call on its folder fails."""
+    drive, state = tmp_path / "drive", SMALL.state()
+    batches = SMALL.batches(state.config)
+    play(state, batches, until=10)
+    checkpoints.save(state, drive)
+    honest = {name: getattr(os, name) for name in ("open", "stat", "mkdir", "replace")}
+
+    def gone(name):
+        def call(path, *args, **kwargs):
+            if str(path).startswith(str(drive)):
+                raise OSError(errno.ENOTCONN, os.strerror(errno.ENOTCONN), str(path))
+            return honest[name](path, *args, **kwargs)
+
+        return call
+
+    def no_file(path, *args, **kwargs):
+        return gone("open")(path) if str(path).startswith(str(drive)) else open(path)
+
+    with monkeypatch.context() as patch:
+        for name in honest:
+            patch.setattr(os, name, gone(name))
+        patch.setattr(storage, "open", no_file, raising=False)
+        play(state, batches, until=20)
+        with pytest.raises(CheckpointError) as caught:
+            checkpoints.save(state, drive)
+        assert_clear(caught.value, "Step 20", "another folder")
+        for use in (checkpoints.latest, resume):
+            with pytest.raises(CheckpointError) as caught:
+                use(drive)
+            assert_clear(caught.value, "drive")
+    checkpoints.save(state, tmp_path / "here")  # as it says
+    play(state, batches)
+    checkpoints.save(state, drive)  # mounted again
+    assert checkpoints.latest(drive)["step"] == 60
+    assert checkpoints.latest(tmp_path / "here")["step"] == 20
+
+
+def test_a_current_folder_that_changes_or_goes_between_steps_changes_nothing(
+    tmp_path, monkeypatch
+):
+    """A29: a folder given in full is where it was, wherever the notebook stands."""
+    state = resume(tmp_path / "run")
+    batches, away = SMALL.batches(state.config), tmp_path / "away"
+    for until in (10, 20, 30):
+        play(state, batches, until=until)
+        away.mkdir()
+        monkeypatch.chdir(away)
+        away.rmdir()
+        checkpoints.save(state, tmp_path / "run")
+    monkeypatch.chdir(tmp_path)
+    assert checkpoints.latest(tmp_path / "run")["step"] == 30
+
+
+@pytest.mark.parametrize(
+    ("key", "then"), [("torch", "2.8.0"), ("cpu", "SSE4"), ("threads", "64")]
+)
+def test_another_torch_processor_or_thread_count_is_said_and_goes_on(
+    key, then, copy, capsys
+):
+    """A22."""
+    contents = contents_of(copy)
+    contents["made_with"][key] = then
+    saved_as(copy, contents)
+    assert resume(copy).step == 40
+    said = capsys.readouterr().out
+    assert "last digits may differ" in said and f"{key} {then} → " in said
+
+
+def test_every_name_that_is_written_is_allowed_on_windows(tmp_path, monkeypatch):
+    """A28: no colon, no star, nothing reserved; blocked renames are tested above."""
+    names, honest = set(), os.replace
+
+    def noting(source, target):
+        names.update(Path(path).name for path in (source, target))
+        honest(source, target)
+
+    monkeypatch.setattr(os, "replace", noting)
+    checkpoints.save(trained(), tmp_path / "run")
+    names |= {path.name for path in (tmp_path / "run").iterdir()}
+    assert len(names) == 3  # the lock, the file, and the file before it had its name
+    for name in names:
+        assert not set(name) & set('<>:"/\\|?*') and not name.endswith((".", " "))
+        assert not PureWindowsPath(name).is_reserved() and len(name) < 64
+    # a Windows path is one name here, and a folder like any other
+    monkeypatch.chdir(tmp_path)
+    checkpoints.save(trained(), r"C:\runs\aux")
+    assert checkpoints.latest(r"C:\runs\aux")["step"] == 35
