@@ -24,8 +24,8 @@ ALLOWED = {
     "pairs": ("errors", "data"),
     "losses": ("errors",),
     "figures": ("errors",),
-    "online": (),
-    "models": ("errors", "online", "models"),
+    "online": ("errors", "storage"),
+    "models": ("errors", "online", "storage", "models"),
     "facade_plan": ("errors",),
     "facade_paint": ("errors", "facade_plan"),
     "facades": ("errors", "data", "models", "facade_plan", "facade_paint"),
@@ -63,7 +63,7 @@ ALLOWED = {
         "enhancement",
         "training",
     ),
-    "cmp_facades": ("errors", "online", "storage"),
+    "cmp_facades": ("errors", "images", "online", "storage"),
     "translators": (
         *(
             "errors",
@@ -240,7 +240,7 @@ def functions(path: Path):
     return [node for node in ast.walk(tree(path)) if isinstance(node, kinds)]
 
 
-MODULES = {"doctor.py": 350}  # a list of checks, each of them readable alone
+MODULES = {"doctor.py": 430}  # a list of checks, each of them readable alone
 
 
 def most(path: Path) -> int:
