@@ -84,6 +84,11 @@ class VGG(nn.Module):
                 f" Choose of {', '.join(self.layers)}."
             )
         least = 2 ** max(int(name[4]) for name in wanted)
+        if not isinstance(images, Tensor):
+            raise GancourseError(
+                f"VGG looks at a tensor (N, 3, H, W), not at a {type(images).__name__}."
+                " Use data.to_unit(image)[None]."
+            )
         if (
             images.ndim != 4
             or images.shape[1] != 3
@@ -92,8 +97,8 @@ class VGG(nn.Module):
         ):
             raise GancourseError(
                 f"VGG looks at floats (N, 3, H, W) in [-1, 1] with sides of at least "
-                f"{least}, not at {tuple(images.shape)} of {images.dtype}. Repeat a "
-                "grey channel three times; make uint8 floats with data.to_unit."
+                f"{least}, not at {tuple(images.shape)} of {images.dtype}. Make "
+                "uint8 floats with data.to_unit, and repeat a grey channel three times."
             )
         return wanted
 
