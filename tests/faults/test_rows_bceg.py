@@ -112,7 +112,7 @@ LEFT = {
     "B5": "each file has one server, so there is no mirror to go on to",
     "B6": "a certificate that nobody vouches for stands for one that has expired",
     "B10": "the real VGG-19 (548 MB) is out of reach: a net of one layer stands for it",
-    "E15": "a fork bomb without end: 32 processes are tried, and no limit is set on them",
+    "E15": "a fork bomb without end: 32 processes are tried; none are counted",
     "E19": "where the system allows no namespaces (macOS, Windows, many containers)",
     "G2": "real broken GPUs: what torch says of them is said here by hand",
     "G3": "a real GPU of Apple's",
