@@ -160,8 +160,8 @@ def tokens(lines: list[str]) -> Tensor:
         if strange or not 0 < len(words) <= LENGTH:
             fault = f"the word “{strange[0]}”" if strange else f"{len(words)} words"
             raise GancourseError(
-                f"The caption “{line}” has {fault}, and nothing was drawn. Use 1 to "
-                f"{LENGTH} of these words: {', '.join(WORDS)}."
+                f"The caption “{line[:60]}” has {fault[:60]}, and nothing was drawn. "
+                f"Use 1 to {LENGTH} of these words: {', '.join(WORDS)}."
             )
         row[: len(words)] = torch.tensor([TOKEN[word] for word in words])
     return rows

@@ -147,7 +147,10 @@ def grade(args) -> int:
 
     folder, out = storage.absolute(args.folder), storage.absolute(args.out)
     if not folder.is_dir():
-        raise GancourseError(f"There is no folder '{args.folder}'; nothing was marked.")
+        raise GancourseError(
+            f"There is no folder '{args.folder}', and nothing was marked. Name the "
+            "folder that holds what was handed in."
+        )
     if out.exists():
         raise GancourseError(
             f"'{args.out}' exists already, and was kept; nothing was marked. "
@@ -278,7 +281,7 @@ def parser() -> Parser:
     add("notebook", nargs="?", default="00", metavar="NN", help="notebook (00)")
     add("--dir", default="gancourse-work", help="your copy (gancourse-work)")
     add("--here", action="store_true", help="the repository itself, for authors")
-    add("--port", type=whole(1), help="port (the first free one from 8888)")
+    add("--port", type=whole(1, 65_535), help="port (the first free one from 8888)")
     add("--no-browser", action="store_true", help="only print the address")
 
     command(doctor)("--json", action="store_true", help="print JSON")
@@ -291,7 +294,7 @@ def parser() -> Parser:
     add("--json", type=Path, metavar="FILE", help="write the results as JSON")
     add("--write", action="store_true", help="store outputs in the course's notebooks")
     add("--force", action="store_true", help="with --write: over uncommitted changes")
-    add("--jobs", type=whole(1), default=1, help="notebooks at a time (1)")
+    add("--jobs", type=whole(1, 256), default=1, help="notebooks at a time (1)")
     add("--seed", type=whole(0), help="seed instead of the notebook's own")
     add("--cell-seconds", type=whole(1), metavar="S", help="time limit for a cell")
 
@@ -330,11 +333,15 @@ def parser() -> Parser:
     add("--device", default="auto", help="auto, cpu, cuda, mps (auto)")
     add("--precision", type=precisions, default="auto", help="auto, fp32, bf16, fp16")
     add("--lr", type=rate, help="learning rate of both players (what suits the game)")
-    add("--batch-size", type=whole(1), help="images a step (what suits the game)")
+    add(
+        "--batch-size",
+        type=whole(1, 1_000_000),
+        help="images a step (what suits the game)",
+    )
 
     add = command(sample)
     add("folder", type=Path, metavar="DIR", help="folder of a run")
-    add("--n", type=whole(1), default=64, help="how many (64)")
+    add("--n", type=whole(1, 1_000_000), default=64, help="how many (64)")
     add("--label", type=whole(0), help="class, where the game has labels (all)")
     add("--seed", type=whole(0), default=0, help="seed of the latents (0)")
     words = ".png for a grid, .npz for the array `images`, .safetensors for the weights"
@@ -347,7 +354,9 @@ def parser() -> Parser:
     methods = one_of("method", "gatys", "fast", "adain")
     words = "gatys: pixels descend; fast: one pass, two painters; adain: one pass, any"
     add("--method", type=methods, default="gatys", help=words)
-    add("--size", type=whole(32), default=320, help="longer side in pixels (320)")
+    add(
+        "--size", type=whole(32, 5_000), default=320, help="longer side in pixels (320)"
+    )
     add("--steps", type=whole(1), default=150, help="steps of gatys (150)")
     return top
 

@@ -4,10 +4,10 @@
 set is fetched once from its authors' page and kept in the user's cache.
 """
 
+import contextlib
 import hashlib
 import io
-import os
-import urllib.request
+import stat
 import zipfile
 from functools import lru_cache
 from pathlib import Path
@@ -19,9 +19,11 @@ from torch.nn.functional import one_hot
 
 from gancourse import online, storage
 from gancourse.errors import GancourseError
+from gancourse.images import MOST_PIXELS
 
 URL = "https://cmp.felk.cvut.cz/~tylecr1/facade/CMP_facade_DB_base.zip"
 PAIRS, HELD_OUT, LABELS, SIDE = 378, 78, 12, 256
+MOST = 100_000_000  # bytes of the archive, which has about a third of that
 _OFFLINE = "Choose --data facades: those are painted here and need no network."
 
 
@@ -50,28 +52,15 @@ def coloured(labels: Tensor) -> Tensor:
 
 def _file() -> Path:
     """The kept download, fetched first when it is not there."""
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    file = cache / "gancourse" / URL.rsplit("/", 1)[1]
-    if file.is_file():
+    name = URL.rsplit("/", 1)[1]
+    if file := online.kept(name):
         return file
-    if not online.answers(URL, 3.0):
-        raise GancourseError(
-            "The CMP façades need the internet once (their authors' server at "
-            f"cmp.felk.cvut.cz did not answer), and nothing was started. {_OFFLINE}"
-        )
-    try:
-        with urllib.request.urlopen(URL, timeout=30) as answer:
-            content = answer.read()
-        _check(content, file)
-        file.parent.mkdir(parents=True, exist_ok=True)
-        storage.write_atomically(file, content)
-        digest = hashlib.sha256(content).hexdigest()
+    what = "The CMP façades (from their authors' server) need the internet"
+    content = online.fetch(URL, MOST, _is_whole, what, _OFFLINE)
+    file = online.keep(name, content)
+    digest = hashlib.sha256(content).hexdigest()
+    with contextlib.suppress(OSError):  # without it the whole file is checked again
         storage.write_atomically(_digest(file), digest.encode())
-    except OSError as error:  # a cut connection, a full disk
-        raise GancourseError(
-            f"The CMP façades could not be kept ({type(error).__name__}), and nothing "
-            f"was started. Run it again, or: {_OFFLINE}"
-        ) from None
     return file
 
 
@@ -79,49 +68,61 @@ def _digest(file: Path) -> Path:
     return file.with_suffix(".sha256")
 
 
-def _check(content: bytes, file: Path) -> None:
-    """Its authors publish no checksum: what can be checked is that all of it is there.
+def _is_whole(content: bytes) -> bool:
+    """Whether it is the archive of 378 pairs, all of it there, and nothing else in it.
 
-    A zip names the CRC of each member; the digest of what passed is kept beside it, so
-    later damage is noticed.
+    Its authors publish no checksum, but a zip names the CRC of each member. The digest
+    of what passed is kept beside it, so later damage is noticed.
     """
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            names = archive.namelist()
-            whole = archive.testzip() is None
-    except (zipfile.BadZipFile, EOFError, ValueError, NotImplementedError):
-        names, whole = [], False
-    counts = [sum(n.endswith(end) for n in names) for end in (".jpg", ".png")]
-    if not whole or counts != [PAIRS, PAIRS]:
-        raise _damaged(file)
+            entries = archive.infolist()
+            ends = [entry.filename[-4:] for entry in entries]
+            return (
+                [ends.count(".jpg"), ends.count(".png")] == [PAIRS, PAIRS]
+                and len(entries) <= 4 * PAIRS
+                and all(map(_is_plain, entries))
+                and sum(entry.file_size for entry in entries) <= 4 * MOST
+                and archive.testzip() is None
+            )
+    except Exception:  # zipfile raises whatever the bytes make it do
+        return False
+
+
+def _is_plain(entry: zipfile.ZipInfo) -> bool:
+    """A file or a folder inside the archive: no link, no way out of it, no password."""
+    parts = entry.filename.replace("\\", "/").split("/")
+    kind = stat.S_IFMT(entry.external_attr >> 16)
+    return (
+        parts[0] != ""
+        and ".." not in parts
+        and ":" not in entry.filename
+        and kind in (0, stat.S_IFREG, stat.S_IFDIR)
+        and not entry.flag_bits & 1
+    )
 
 
 def _damaged(file: Path) -> GancourseError:
     return GancourseError(
-        f"The CMP façades in {file} are not whole, and nothing was started. Delete "
-        f"that file and run again, or: {_OFFLINE}"
+        f"The CMP façades in {storage.shown(file)} are not whole, and nothing was "
+        f"started. Delete that file and run again, or: {_OFFLINE}"
     )
 
 
 @lru_cache(maxsize=1)
 def _read(file: Path) -> tuple[Tensor, Tensor]:
     """All label maps and photographs of the archive, by name, at 256 × 256."""
-    from PIL import Image
-
     content = file.read_bytes()
     kept = _digest(file)
-    known = kept.read_text().strip() if kept.is_file() else None
-    if known != hashlib.sha256(content).hexdigest():
-        _check(content, file)
-    labels, pictures = [], []
+    known = kept.read_text(errors="replace").strip() if kept.is_file() else None
+    if known != hashlib.sha256(content).hexdigest() and not _is_whole(content):
+        raise _damaged(file)
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            for name in sorted(n for n in archive.namelist() if n.endswith(".png")):
-                truth = Image.open(io.BytesIO(archive.read(name)))
-                photo = Image.open(io.BytesIO(archive.read(name[:-3] + "jpg")))
-                labels.append(_square(truth, Image.Resampling.NEAREST))
-                pictures.append(_square(photo.convert("RGB"), Image.Resampling.BICUBIC))
-    except (OSError, KeyError, zipfile.BadZipFile):
+            names = sorted(n for n in archive.namelist() if n.endswith(".png"))
+            labels = [_square(archive, name, "P") for name in names]
+            pictures = [_square(archive, f"{name[:-3]}jpg", "RGB") for name in names]
+    except Exception:  # decoders raise whatever the bytes make them do
         raise _damaged(file) from None
     maps = torch.from_numpy(np.stack(labels)).int() - 1  # the file counts from 1
     if maps.min() < 0 or maps.max() >= LABELS:
@@ -130,6 +131,16 @@ def _read(file: Path) -> tuple[Tensor, Tensor]:
     return maps.byte(), photos
 
 
-def _square(image, how) -> np.ndarray:
-    """The picture at 256 × 256, its sides squeezed as pix2pix does."""
+def _square(archive: zipfile.ZipFile, name: str, mode: str) -> np.ndarray:
+    """A picture at 256 × 256, its sides squeezed as pix2pix does; mode P: labels."""
+    from PIL import Image
+
+    image = Image.open(io.BytesIO(archive.read(name)), formats=("PNG", "JPEG"))
+    is_map = mode == "P"
+    if image.size[0] * image.size[1] > MOST_PIXELS:
+        raise ValueError(f"{name} is too large")
+    if is_map and image.mode not in ("P", "L"):
+        raise ValueError(f"{name} holds no label numbers")
+    how = Image.Resampling.NEAREST if is_map else Image.Resampling.BICUBIC
+    image = image if is_map else image.convert(mode)
     return np.array(image.resize((SIDE, SIDE), how))

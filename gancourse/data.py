@@ -18,8 +18,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from gancourse import storage
 from gancourse.errors import GancourseError
 from gancourse.images import read_image
+from gancourse.settings import number, whole
 
 ASSETS = Path(__file__).parent / "assets"
 _REINSTALL = (
@@ -112,6 +114,14 @@ def to_uint8(images: Tensor) -> Tensor:
 
 def resize(images: Tensor, size: int) -> Tensor:
     """uint8 images (N, C, H, W) as uint8 (N, C, size, size), bicubic, antialiased."""
+    _demand_whole("size", size)
+    if not isinstance(images, Tensor) or images.ndim != 4 or not images.numel():
+        is_tensor = isinstance(images, Tensor)
+        got = tuple(images.shape) if is_tensor else type(images).__name__
+        raise GancourseError(
+            f"Images to resize are a tensor (N, C, H, W), not {got}. Nothing was "
+            "changed. Pass images.unsqueeze(1) for (N, H, W)."
+        )
     if images.shape[-2:] == (size, size):
         return images
     parts = [
@@ -138,6 +148,7 @@ def picture(name: str, size: int | None = None) -> Tensor:
 
 def photo_patches(size: int = 64, step: int | None = None) -> Tensor:
     """Square patches of the embedded photographs, uint8 (N, 3, size, size)."""
+    _demand_whole("size", size, most=512)
     step = step or size // 2
     patches = []
     for name in asset_names("photos"):
@@ -154,16 +165,17 @@ def image_folder(folder: str | Path, size: int = 64) -> Tensor:
     from PIL import Image
     from tqdm.auto import tqdm
 
-    folder = Path(folder).expanduser()
+    folder = storage.absolute(folder)
+    _demand_whole("size", size, most=1024)
     if not folder.is_dir():
         raise GancourseError(
-            f"'{folder}' is not a folder. Give 'digits', 'photos' or a folder of "
-            "pictures."
+            f"'{storage.shown(folder)}' is not a folder. Give 'digits', 'photos' or a "
+            "folder of pictures."
         )
     files = sorted(f for f in folder.rglob("*") if f.is_file())
     files = [f for f in files if not _hidden(f.relative_to(folder))]
     images, skipped, notes = [], [], Counter()
-    for file in tqdm(files, desc=f"reading {folder.name}", leave=False):
+    for file in tqdm(files, desc=f"reading {folder.name}", leave=False, disable=None):
         try:
             image = read_image(
                 file,
@@ -180,8 +192,8 @@ def image_folder(folder: str | Path, size: int = 64) -> Tensor:
         images.append(torch.from_numpy(np.asarray(scaled).copy()).permute(2, 0, 1))
     if not images:
         raise GancourseError(
-            f"No picture could be read in '{folder}' ({len(files)} files looked at). "
-            "Put PNG or JPEG files there, or use --data digits."
+            f"No picture could be read in '{storage.shown(folder)}' ({len(files)} "
+            "files looked at). Use --data digits, or put PNG or JPEG files there."
         )
     if skipped:
         names = ", ".join(skipped[:5])
@@ -205,6 +217,30 @@ class Mixture:
     centers: Tensor
     std: float
     weights: Tensor | None = None
+
+    def __post_init__(self):
+        shares = self.weights
+        if self.centers.ndim != 2 or not self.centers.isfinite().all():
+            wrong = "its centres are not finite numbers (K, d)"
+        elif not len(self.centers):
+            wrong = "it has no centre"
+        elif not number(float(self.std), 0):
+            wrong = f"its standard deviation is {self.std}"
+        elif shares is not None and not (
+            shares.shape == self.centers.shape[:1]
+            and shares.isfinite().all()
+            and shares.min() >= 0
+            and shares.sum() > 0
+        ):
+            wrong = (
+                f"its weights are {shares.tolist()}, for {len(self.centers)} centres"
+            )
+        else:
+            return
+        raise GancourseError(
+            f"A mixture of Gaussians can not be made: {wrong}. Nothing was drawn. Give "
+            "finite centres, a std of at least 0, and a share of at least 0 for each."
+        )
 
     @property
     def dim(self) -> int:
@@ -239,18 +275,21 @@ def mixture_1d(
 
 def ring(modes: int = 8, radius: float = 2.0, std: float = 0.02) -> Mixture:
     """Gaussians evenly on a circle (Metz et al. 2017, "ring of 8 Gaussians")."""
+    _demand_whole("modes", modes)
     angle = torch.arange(modes) * (2 * math.pi / modes)
     return Mixture(radius * torch.stack([angle.cos(), angle.sin()], 1), std)
 
 
 def grid(side: int = 5, spacing: float = 1.0, std: float = 0.05) -> Mixture:
     """side x side Gaussians; 5 x 5 is the "grid of 25"."""
+    _demand_whole("side", side, most=1000)
     line = (torch.arange(side) - (side - 1) / 2) * spacing
     return Mixture(torch.cartesian_prod(line, line), std)
 
 
 def spirals(arms: int = 2, turns: float = 1.0, std: float = 0.05) -> Mixture:
     """Points along `arms` interleaved spirals of outer radius 2."""
+    _demand_whole("arms", arms)
     t = torch.linspace(0.15, 1, 100).sqrt()
     angle = (
         turns * 2 * math.pi * t[None] + torch.arange(arms)[:, None] * 2 * math.pi / arms
@@ -284,13 +323,15 @@ class Batches:
     def __init__(
         self, data, size: int, seed: int = 0, device: str | torch.device = "cpu"
     ):
+        device = _device(device)
         if not isinstance(data, Mixture):
-            data = tuple(part.to(device) for part in _parts(data))
-            _check_finite(data)
+            parts = _parts(data)
+            _check_finite(parts)
+            data = tuple(part.to(device) for part in parts)
         _check_size(size, None if isinstance(data, Mixture) else len(data[0]))
         self.single = isinstance(data, Mixture) or len(data) == 1
         self.data, self.size, self.seed = data, size, seed
-        self.device = torch.device(device)
+        self.device = device
         self._epoch, self._order = None, None
 
     def __getitem__(self, k: int):
@@ -324,6 +365,26 @@ def _mix(seed: int, k: int) -> int:
     return int.from_bytes(digest, "big") >> 1
 
 
+def _device(name: str | torch.device) -> torch.device:
+    """The device of this name, if a tensor with values can be put there."""
+    try:
+        torch.zeros(1, device=name).cpu()
+        return torch.device(name)
+    except Exception:  # each kind of device has an exception of its own
+        raise GancourseError(
+            f"There is no device {name!r} here, and nothing was started. Use 'cpu', or "
+            "training.pick_device(), which finds one."
+        ) from None
+
+
+def _demand_whole(name: str, value: object, most: int = 10_000) -> None:
+    if not whole(value, 1, most):
+        raise GancourseError(
+            f"{name} is {value!r}, but must be a whole number from 1 to {most:,}. "
+            "Nothing was done. Change it and run again."
+        )
+
+
 def _scaled(part: Tensor) -> Tensor:
     return to_unit(part) if part.dtype == torch.uint8 else part
 
@@ -334,6 +395,8 @@ def _parts(data) -> tuple[Tensor, ...]:
         parts = data if isinstance(data, tuple) else (data,)
         parts = tuple(torch.as_tensor(part) for part in parts)
         lengths = [len(part) for part in parts]
+        if any(part.is_meta or part.layout != torch.strided for part in parts):
+            lengths = []
     except (TypeError, ValueError, RuntimeError):
         lengths = []
     if not lengths:
@@ -364,7 +427,7 @@ def _check_size(size: int, n: int | None) -> None:
 def _check_finite(data: tuple[Tensor, ...]) -> None:
     for part in data:
         if part.is_floating_point() and not part.isfinite().all():
-            bad = (~part.flatten(1).isfinite().all(1)).nonzero()[0].item()
+            bad = (~part.isfinite().reshape(len(part), -1).all(1)).nonzero()[0].item()
             raise GancourseError(
                 f"The data hold a value that is not a number in sample {bad}. Nothing "
                 "was trained. Remove that sample or repair it."

@@ -12,15 +12,19 @@ import json
 import locale
 import os
 import platform
+import re
 import shutil
 import sys
 import tempfile
+import warnings
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from html import escape
 from pathlib import Path
 
 OK, NOTE, FAULT = "ok", "note", "fault"
+LEAST = {"Python": (3, 11), "torch": (2, 8), "numpy": (1, 26), "matplotlib": (3, 8)}
+TESTED = {"Python": (3, 12), "torch": (2, 15)}  # the newest; see the README
 _WORDS = {OK: "ok   ", NOTE: "note ", FAULT: "FAULT"}
 
 
@@ -39,6 +43,11 @@ class Finding:
 
 def check_python() -> Finding:
     """Which Python runs, and whether in an environment of its own."""
+    if finding := _wrong_age("Python", platform.python_version()):
+        return finding
+    if sys.flags.optimize:
+        what = "it was told to skip every assert (PYTHONOPTIMIZE, or python -O)"
+        return Finding("Python", NOTE, what, "Unset PYTHONOPTIMIZE.")
     where = "a virtual environment" if sys.prefix != sys.base_prefix else "no venv"
     return Finding("Python", OK, f"{platform.python_version()}, {where}")
 
@@ -54,14 +63,28 @@ def check_torch() -> Finding:
             f"can not be imported: {_first_line(error)}",
             _torch_remedy(error),
         )
-    if _release(torch.__version__) < (2, 8):
-        return Finding(
-            "torch",
-            FAULT,
-            f"{torch.__version__} is too old",
-            'Run: python -m pip install --upgrade "torch>=2.8" torchvision',
+    if not hasattr(torch, "__version__"):  # a folder or a file of that name
+        what = (
+            f"is not torch itself, but {getattr(torch, '__file__', '') or 'a folder'}"
         )
-    return Finding("torch", OK, torch.__version__)
+        return Finding("torch", FAULT, what, "Rename that file or folder.")
+    ok = Finding("torch", OK, torch.__version__)
+    return _wrong_age("torch", torch.__version__) or ok
+
+
+def _wrong_age(name: str, version: str) -> Finding | None:
+    """A finding on a version too old, or newer than any that was tried."""
+    least = ".".join(map(str, LEAST[name]))
+    if _release(version) < LEAST[name]:
+        cure = f'Run: python -m pip install --upgrade "{name}>={least}"'
+        cure = cure if name != "torch" else f"{cure} torchvision"
+        cure = cure if name != "Python" else f"Install Python {least} or newer."
+        return Finding(name, FAULT, f"{version} is too old, {least} is needed", cure)
+    if _release(version) > TESTED.get(name, (99, 0)):
+        newest = ".".join(map(str, TESTED[name]))
+        what = f"{version} is newer than what the course was tried with ({newest})"
+        return Finding(name, NOTE, what, "Report what breaks.")
+    return None
 
 
 def _torch_remedy(error: Exception) -> str:
@@ -110,7 +133,64 @@ def check_packages() -> Finding:
             f"not installed: {', '.join(absent)}",
             'Run: python -m pip install -e ".[lab]" in the folder of the course.',
         )
+    for name in ("numpy", "matplotlib"):
+        if finding := _wrong_age(name, _version(name)):
+            return finding
     return Finding("packages", OK, "all that the notebooks import")
+
+
+def check_names() -> Finding:
+    """A file in the current folder that is imported instead of a module of its name."""
+    ours = {"torch", "torchvision", "numpy", "matplotlib", "PIL", "tqdm", "IPython"}
+    hidden = sys.stdlib_module_names | ours - {"test"}
+    try:
+        files = sorted(f.name for f in Path().glob("*.py") if f.stem in hidden)
+    except OSError:  # no current folder: check_folders says so
+        files = []
+    if files:
+        what = f"{', '.join(files)[:100]} here is imported instead of that module"
+        return Finding("names", FAULT, what, "Rename the file.")
+    return Finding("names", OK, "no file here hides a module")
+
+
+def check_figures() -> Finding:
+    """matplotlib, which can be told to draw on something that is not there."""
+    try:
+        import matplotlib
+
+        matplotlib.rcsetup.validate_backend(matplotlib.get_backend())
+    except Exception as error:
+        asked = os.environ.get("MPLBACKEND")
+        cure = "Run: python -m pip install --force-reinstall matplotlib"
+        if asked:
+            cure = f"Unset MPLBACKEND, which is {asked!r}."
+        return Finding("figures", FAULT, f"matplotlib: {_first_line(error)}", cure)
+    return Finding("figures", OK, f"matplotlib {matplotlib.__version__}")
+
+
+def check_browser() -> Finding:
+    """What `gancourse start` opens the notebooks in."""
+    import webbrowser
+
+    ipython = sys.modules.get("IPython")
+    if ipython is not None and ipython.get_ipython() is not None:
+        return Finding("browser", OK, "this notebook is open in one")
+    try:
+        webbrowser.get()
+    except webbrowser.Error:
+        what = "none was found: `gancourse start` prints the address instead"
+        return Finding("browser", NOTE, what, "Open that address where there is one.")
+    return Finding("browser", OK, "there is one")
+
+
+def check_network() -> Finding:
+    """The core needs none; but a proxy that is no address breaks what little does."""
+    for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"):
+        asked = os.environ.get(name, "")
+        if asked and not re.fullmatch(r"https?://[^/\s]*\w(:\d+)?/?", asked):
+            what = f"{name} is not of the form http://name:port"
+            return Finding("network", NOTE, what, f"Unset {name}, or correct it.")
+    return Finding("network", OK, "not needed, and not asked")
 
 
 def check_widgets() -> Finding:
@@ -167,17 +247,33 @@ def check_device() -> Finding:
     """Name the device and compare a tiny game on it with the same on the CPU."""
     import torch
 
-    if not torch.cuda.is_available():
-        difference = _disagreement(torch.device("cpu"))
-        if difference > 0:
-            return Finding("device", FAULT, "the CPU computes no two equal results", "")
-        why = "" if torch.version.cuda is None else " (this torch finds no GPU)"
-        return Finding("device", OK, f"CPU{why}: everything runs, a GPU is not needed")
-    name = torch.cuda.get_device_name()
+    with warnings.catch_warnings(record=True) as said:  # e.g. of an old driver
+        warnings.simplefilter("always")
+        cuda, mps = torch.cuda.is_available(), torch.backends.mps.is_available()
+    if cuda or mps:
+        return _gpu("cuda" if cuda else "mps")
+    if _disagreement(torch.device("cpu")) != 0:
+        return Finding("device", FAULT, "the CPU computes no two equal results", "")
+    if said:
+        what = f"CPU; the GPU can not be used: {_first_line(said[0].message)}"
+        return Finding("device", NOTE, what, "Update the driver, or go on without it.")
+    why = "" if torch.version.cuda is None else " (this torch finds no GPU)"
+    return Finding("device", OK, f"CPU{why}: everything runs, a GPU is not needed")
+
+
+def _gpu(kind: str) -> Finding:
+    """Does the GPU work, is it free, and does it compute what the CPU computes?"""
+    import torch
+
     avoid = "Set CUDA_VISIBLE_DEVICES= (empty) to use the CPU, or update the driver."
+    if kind == "mps":
+        avoid = "Use the CPU, which device='auto' takes here."
+    name, free = f"The GPU ({kind})", float("inf")
     try:
-        free = torch.cuda.mem_get_info()[0] / 1e9
-        difference = _disagreement(torch.device("cuda"))
+        if kind == "cuda":
+            name = torch.cuda.get_device_name()
+            free = torch.cuda.mem_get_info()[0] / 1e9
+        difference = _disagreement(torch.device(kind))
     except Exception as error:
         return Finding("device", FAULT, f"{name} fails: {_first_line(error)}", avoid)
     if not difference < 1e-3:
@@ -186,7 +282,8 @@ def check_device() -> Finding:
     if free < 1:
         what = f"{name} has only {free:.1f} GB free"
         return Finding("device", NOTE, what, "Close what else uses the GPU.")
-    return Finding("device", OK, f"{name}, {free:.0f} GB free, agrees with the CPU")
+    room = f", {free:.0f} GB free" if kind == "cuda" else ""
+    return Finding("device", OK, f"{name}{room}, agrees with the CPU")
 
 
 def _disagreement(device) -> float:
@@ -236,19 +333,17 @@ def check_precision() -> Finding:
 
 
 def check_threads() -> Finding:
-    """OMP_NUM_THREADS, which can quietly ruin a run."""
+    """OMP_NUM_THREADS and MKL_NUM_THREADS, which can quietly ruin a run."""
     import torch
 
     cores = _cores()
-    asked = os.environ.get("OMP_NUM_THREADS", "")
-    first = asked.split(",")[0].strip()
-    if asked and not (first.isdigit() and 1 <= int(first) <= 4 * cores):
-        return Finding(
-            "threads",
-            FAULT,
-            f"OMP_NUM_THREADS is {asked!r} on {cores} cores",
-            f"Unset OMP_NUM_THREADS, or set it to a number from 1 to {cores}.",
-        )
+    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
+        asked = os.environ.get(name, "")
+        first = asked.split(",")[0].strip()
+        if asked and not (first.isdigit() and 1 <= int(first) <= 4 * cores):
+            what = f"{name} is {asked[:40]!r} on {cores} cores"
+            cure = f"Unset {name}, or set it to a number from 1 to {cores}."
+            return Finding("threads", FAULT, what, cure)
     return Finding("threads", OK, f"{torch.get_num_threads()} on {cores} cores")
 
 
@@ -319,9 +414,17 @@ def check_folders() -> Finding:
         home = Path.home()
     except RuntimeError:
         home = Path("no home")
-    if not _writable(home):
-        what = f"the home folder ({home}) can not be written to: caches are temporary"
-        return Finding("folders", NOTE, what, "Set HOME to a folder of your own.")
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or home)
+    for what, folder, name in [
+        ("home", home, "HOME"),
+        ("cache", cache, "XDG_CACHE_HOME"),
+    ]:
+        if not _writable(folder):
+            what = f"the {what} folder ({folder}) can not be written to"
+            cure = (
+                f"Set {name} to a folder of your own. Until then caches are temporary."
+            )
+            return Finding("folders", NOTE, what, cure)
     return Finding("folders", OK, "the current one and the caches can be written to")
 
 
@@ -333,6 +436,19 @@ def check_disk() -> Finding:
     state = FAULT if free < 0.1 else NOTE if free < 1 else OK
     cure = "" if state == OK else "Free some space: a gigabyte is plenty."
     return Finding("disk", state, f"{free:.1f} GB free", cure)
+
+
+def check_memory() -> Finding:
+    """Memory that is free now, where the system says so (Linux)."""
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+        (kilobytes,) = (s.split()[1] for s in lines if s.startswith("MemAvailable"))
+    except (OSError, ValueError):
+        return Finding("memory", OK, "not known here; 2 GB are plenty")
+    free = int(kilobytes) / 1e6
+    state = FAULT if free < 0.5 else NOTE if free < 1.5 else OK
+    cure = "" if state == OK else "Close other programs and idle notebooks."
+    return Finding("memory", state, f"{free:.1f} GB free", cure)
 
 
 def check_text() -> Finding:
@@ -365,8 +481,9 @@ def check_settings() -> Finding:
 SHORT = [check_python, check_packages, check_widgets, check_lab, check_folders]
 SHORT += [check_disk, check_assets]
 ALL = [check_python, check_torch, check_torchvision, check_device, check_precision]
-ALL += [check_threads, check_packages, check_widgets, check_lab, check_assets]
-ALL += [check_notebooks, check_folders, check_disk, check_text, check_settings]
+ALL += [check_threads, check_packages, check_names, check_figures, check_widgets]
+ALL += [check_lab, check_browser, check_assets, check_notebooks, check_folders]
+ALL += [check_disk, check_memory, check_network, check_text, check_settings]
 
 
 def examine(checks=ALL) -> Iterator[Finding]:

@@ -40,9 +40,11 @@ def _digits_float(images: Tensor) -> Tensor:
     Samples are rounded to the 256 grey values that real digits have: what is measured
     is the picture one would save.
     """
-    if images.ndim != 4 or images.shape[1:] != (1, 28, 28):
+    if not isinstance(images, Tensor) or images.shape[1:] != (1, 28, 28):
+        is_tensor = isinstance(images, Tensor)
+        got = tuple(images.shape) if is_tensor else type(images).__name__
         raise GancourseError(
-            f"Digits are measured as (N, 1, 28, 28), got {tuple(images.shape)}. "
+            f"Digits are measured as (N, 1, 28, 28), got {got}. "
             "Nothing was computed. Reshape or resize the images first."
         )
     if images.dtype != torch.uint8:
@@ -115,9 +117,9 @@ def frechet(fake: Tensor, real: Tensor) -> float:
     Between Gaussians of the same means and covariances; torchmetrics computes it.
     Biased upwards for small N: compare only figures of equal N.
     """
+    _check(fake, real, least=2)
     from torchmetrics.image.fid import FrechetInceptionDistance
 
-    _check(fake, real, least=2)
     dim = fake.shape[1]
     metric = FrechetInceptionDistance(_Given(dim), input_img_size=(1, 1, dim))
     metric.set_dtype(torch.float64)
@@ -134,9 +136,9 @@ def kernel_distance(
     Features are first divided by the root mean square of `real`: the kernel
     (x·y / d + 1)³ is made for entries of size about 1. Below 0 by chance near equality.
     """
+    _check(fake, real, least=2)
     from torchmetrics.image.kid import KernelInceptionDistance
 
-    _check(fake, real, least=2)
     scale = real.double().square().mean().sqrt().clamp_min(1e-12)
     size = min(size, len(fake), len(real))
     with warnings.catch_warnings():
@@ -238,9 +240,9 @@ def ssim(images: Tensor, targets: Tensor) -> float:
     Wang et al. 2004, Gaussian window of 11 pixels, by torchmetrics. As a loss, take
     1 - ssim.
     """
+    _check_pairs(images, targets)
     from torchmetrics.functional.image import structural_similarity_index_measure
 
-    _check_pairs(images, targets)
     # On signed pixels a negative would score high, as two minus signs cancel; and
     # without data_range torchmetrics takes the range from the images at hand.
     unit = ((images + 1) / 2, (targets + 1) / 2)

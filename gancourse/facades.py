@@ -22,6 +22,7 @@ from gancourse.errors import GancourseError
 from gancourse.facade_paint import look, paint
 from gancourse.facade_plan import NAMES, UNITS, layout
 from gancourse.models.segmenter import Segmenter
+from gancourse.settings import whole
 
 SEGMENTER = "facades/segmenter.safetensors"
 # How label maps are drawn: light and dark alternate, so that all eyes tell them apart.
@@ -42,10 +43,11 @@ class Facades(NamedTuple):
 
 
 def _check(n: int, size: int) -> None:
-    if n < 1 or size < UNITS or size % UNITS:
+    if not whole(n, 1) or not whole(size, UNITS) or size % UNITS:
         raise GancourseError(
-            f"{n} façades of {size} pixels can not be drawn: there must be at least one"
-            f" and the side must be a multiple of {UNITS}. Choose 64, 128 or 256."
+            f"{n!r} façades of {size!r} pixels can not be drawn: there must be at "
+            f"least one and the side must be a multiple of {UNITS}. Choose 64, 128 or "
+            "256."
         )
 
 

@@ -13,6 +13,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
+from gancourse.errors import GancourseError
+
 REAL, FAKE = "#0072B2", "#D55E00"  # Okabe-Ito blue and vermilion: safe for all eyes
 THIRD, FOURTH, GREY = "#009E73", "#CC79A7", "#666666"
 WIDE, NARROW = (9.0, 3.2), (4.6, 3.6)  # inches; the two sizes of the course
@@ -87,8 +89,14 @@ def image_grid(images: Tensor, columns: int = 10) -> np.ndarray:
     The scale is fixed: -1 is black and +1 white, whatever the batch holds, so that a
     generator without contrast looks as grey as it is.
     """
-    from torchvision.utils import make_grid
-
+    try:
+        from torchvision.utils import make_grid
+    except (ImportError, RuntimeError):
+        raise GancourseError(
+            "torchvision does not fit the torch that is here, so no images can be "
+            "drawn; nothing else is lost. Run `gancourse doctor`, which says what to "
+            "install."
+        ) from None
     images = images.detach().cpu()
     if images.dtype == torch.uint8:
         images = images.float() / 127.5 - 1

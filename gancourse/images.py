@@ -24,6 +24,7 @@ from torch import Tensor
 
 from gancourse import storage
 from gancourse.errors import GancourseError
+from gancourse.settings import whole
 
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")
 MOST_PIXELS = 25_000_000
@@ -43,6 +44,11 @@ def read_image(
     """
     from PIL import Image
 
+    if size is not None and not whole(size, 1, MOST_PIXELS**0.5):
+        raise GancourseError(
+            f"size is {size!r}, but must be a whole number of pixels from 1 to "
+            f"{int(MOST_PIXELS**0.5):,}. Nothing was read. Choose such a size."
+        )
     file, notes = _find(path), []
     content = _content(file)
     try:
@@ -68,9 +74,23 @@ def write_image(image: Tensor, path: str | Path) -> None:
     """Write uint8 (3, H, W) as .png, .jpg, .jpeg or .webp, whole or not at all."""
     from PIL import Image
 
+    if (
+        not isinstance(image, Tensor)
+        or image.dtype != torch.uint8
+        or image.ndim != 3
+        or image.shape[0] != 3
+        or not image.numel()
+        or image.is_meta
+    ):
+        got = getattr(image, "dtype", type(image).__name__)
+        shape = f" {tuple(image.shape)}" if isinstance(image, Tensor) else ""
+        raise GancourseError(
+            f"A picture is written from uint8 (3, H, W), not from {got}{shape}. "
+            "Nothing was written. Use data.to_uint8 for floats in [-1, 1]."
+        )
     path, buffer = storage.absolute(path), io.BytesIO()
     kinds = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
-    picture = Image.fromarray(image.permute(1, 2, 0).numpy())
+    picture = Image.fromarray(image.permute(1, 2, 0).cpu().numpy())
     picture.save(buffer, kinds[check_ending(path)], quality=92)
     storage.write_or_say(path, buffer.getvalue())
 
@@ -90,19 +110,25 @@ def check_ending(path: Path) -> str:
 
 
 def _find(path: str | Path) -> Path:
+    if not isinstance(path, str | Path):
+        raise GancourseError(
+            f"A picture is read from a file, not from a {type(path).__name__}. Nothing "
+            "was read. Give the path of the file."
+        )
     if "://" in str(path):
         raise GancourseError(
             f"'{str(path)[:80]}' is an address on the web, not a file. Nothing was "
             "fetched. Save the picture first, then give the path of that file."
         )
     file = storage.absolute(path)
-    if not file.is_file():
-        kind = "is a folder" if file.is_dir() else "does not exist"
-        raise GancourseError(
-            f"'{str(file)[-200:]}' {kind}; a picture file was "
-            "expected. Check the spelling. Give the full path when in doubt."
-        )
-    return file
+    if file.is_file():
+        return file
+    there = "is no plain file" if file.exists() else "does not exist"
+    kind = "is a folder" if file.is_dir() else there
+    raise GancourseError(
+        f"'{str(file)[-200:]}' {kind}; a picture file was "
+        "expected. Check the spelling. Give the full path when in doubt."
+    )
 
 
 def _content(file: Path) -> bytes:
@@ -121,6 +147,7 @@ def _content(file: Path) -> bytes:
 
 
 _KINDS = [  # where, which bytes, what it is
+    (0, (b"GIF8",), None),  # cut off, though it may look like text
     (0, (b"%PDF",), "a PDF document"),
     (0, (b"%!PS", b"\xc5\xd0\xd3\xc6"), "a PostScript file"),
     (0, (b"8BPS",), "a Photoshop file"),

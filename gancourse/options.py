@@ -7,15 +7,16 @@ import sys
 from pathlib import Path
 
 
-def whole(least: int):
-    """An argument type: a whole number of at least `least`."""
+def whole(least: int, most: int = 2**63 - 1):
+    """An argument type: a whole number from `least` to `most`."""
 
     def parse(text: str) -> int:
         with contextlib.suppress(ValueError):
-            if int(text) >= least:
+            if least <= int(text) <= most:
                 return int(text)
+        end = f" and at most {most:,}" if most < 2**63 - 1 else ""
         raise argparse.ArgumentTypeError(
-            f"must be a whole number of at least {least}, not '{text}'"
+            f"must be a whole number of at least {least}{end}, not '{text[:40]}'"
         )
 
     return parse
@@ -26,7 +27,7 @@ def rate(text: str) -> float:
     with contextlib.suppress(ValueError):
         if 0 < float(text) < math.inf:
             return float(text)
-    raise argparse.ArgumentTypeError(f"must be a number above 0, not '{text}'")
+    raise argparse.ArgumentTypeError(f"must be a number above 0, not '{text[:40]}'")
 
 
 def one_of(kind: str, *names: str):
@@ -36,7 +37,7 @@ def one_of(kind: str, *names: str):
         if text in names:
             return text
         raise argparse.ArgumentTypeError(
-            f"'{text}' is no {kind}: there are {', '.join(names)}"
+            f"'{text[:40]}' is no {kind}: there are {', '.join(names)}"
         )
 
     return parse
@@ -47,7 +48,7 @@ def picture_file(text: str) -> Path:
     if Path(text).suffix in (".png", ".npz", ".safetensors"):
         return Path(text)
     raise argparse.ArgumentTypeError(
-        f"must end in .png, .npz or .safetensors, not '{text}'"
+        f"must end in .png, .npz or .safetensors, not '{text[-40:]}'"
     )
 
 

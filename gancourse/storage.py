@@ -20,12 +20,20 @@ _NO_SUCH_CALL = (errno.EINVAL, errno.ENOTSUP, errno.ENOSYS)
 
 def absolute(folder: str | Path) -> Path:
     """The folder's full path, `~` resolved; CheckpointError where there is none."""
-    try:
-        return Path(folder).expanduser().absolute()
-    except (OSError, RuntimeError, TypeError):
+    if not isinstance(folder, str | Path):
         raise CheckpointError(
-            f"'{folder}' names no folder from here: the current folder may be gone. "
-            "Nothing was changed. Give the full path of a folder."
+            f"A folder is named by its path, not by a {type(folder).__name__}. Nothing "
+            "was changed. Give the path of a folder."
+        )
+    try:
+        path = Path(folder).expanduser().absolute()
+        path.exists()  # raises for a name that is too long
+        return path
+    except (OSError, RuntimeError):
+        raise CheckpointError(
+            f"'{shown(Path(folder))}' names no folder from here: the current folder "
+            "may be gone, or the name too long. Nothing was changed. Give the full "
+            "path of a folder."
         ) from None
 
 

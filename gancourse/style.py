@@ -63,9 +63,15 @@ class StyleConfig:
             ("style_scale", number(self.style_scale, 0.05), "at least 0.05"),
             ("optimizer", self.optimizer in ("lbfgs", "adam"), "'lbfgs' or 'adam'"),
             ("start", self.start in ("content", "noise"), "'content' or 'noise'"),
+            ("content_layers", _names(self.content_layers), "names of layers"),
+            ("style_layers", _names(self.style_layers), "names of layers"),
             ("precision", self.precision in ("auto", "fp32", "bf16"), "fp32 or bf16"),
         ]
         demand(self, checks)
+
+
+def _names(layers: object) -> bool:
+    return isinstance(layers, list | tuple) and all(isinstance(n, str) for n in layers)
 
 
 @dataclass(frozen=True)
@@ -318,6 +324,8 @@ def picture(image: Tensor, what: str = "the picture") -> Tensor:
 
 
 def _values(x: Tensor, what: str) -> Tensor:
+    if x.layout != torch.strided or x.is_meta:
+        _refuse(what, "is no dense tensor with values", "Pass image.to_dense()")
     if x.requires_grad:
         _refuse(what, "carries gradients", "Pass image.detach()")
     if x.dtype == torch.uint8:

@@ -159,13 +159,20 @@ def judge(
 def _raised(told: dict) -> Verdict:
     """What an exception in the answer means for the one who wrote it."""
     kind, text, where = told["type"], told["text"], _place(told)
-    if "NotImplementedError" in told["bases"]:
+    # torch raises it too, with a text ("... not implemented for 'Long'"): an attempt.
+    if "NotImplementedError" in told["bases"] and text in ("", "your code here"):
         return Verdict("not attempted", "Not attempted yet.")
     if "MemoryError" in told["bases"] or "allocate memory" in text:
         limit = answers.MEMORY >> 30
         return Verdict("error", f"It asked for more than {limit} GB of memory{where}.")
     if kind in ("SystemExit", "KeyboardInterrupt"):
         return Verdict("error", f"It ended the program ({kind}){where}.")
+    if "CUDA" in text:
+        return Verdict("error", f"It asks for a GPU{where}: answers run on the CPU.")
+    if "Read-only file system" in text:
+        return Verdict("error", f"It writes outside its own folder{where}.")
+    if "Network is unreachable" in text or "name resolution" in text:
+        return Verdict("error", f"It asks for the network, and has none{where}.")
     if "NameError" in told["bases"] and told["name"]:
         return Verdict(
             "error",

@@ -29,8 +29,11 @@ class Other:
 
 
 def pack(value: object) -> bytes:
-    """A result as JSON, in the process that made it."""
-    return json.dumps(_plain(value, 0)).encode()
+    """A result as JSON, in the process that made it; ValueError if it is too large."""
+    message = json.dumps(_plain(value, 0)).encode()
+    if len(message) > LIMIT:
+        raise ValueError("its result is too large to be looked at")
+    return message
 
 
 def unpack(message: bytes) -> object:
@@ -51,6 +54,11 @@ def _plain(value: object, depth: int) -> dict:
     if kind is complex:
         return _plain(torch.tensor(value, dtype=torch.complex128), depth)
     if kind in (Tensor, torch.nn.Parameter):
+        if not _is_plain(value):
+            how = (value.dtype, value.layout, f"on {value.device}")
+            return {"o": f"{kind.__name__} ({', '.join(map(str, how))})"}
+        if value.numel() * value.element_size() > LIMIT / 2:
+            raise ValueError(f"its result is too large: {value.numel():,} numbers")
         flat = value.detach().cpu().contiguous().reshape(-1).view(torch.uint8)
         raw = base64.b64encode(flat.numpy().tobytes()).decode()
         return {"t": [str(value.dtype), list(value.shape), raw, value.requires_grad]}
@@ -64,6 +72,12 @@ def _plain(value: object, depth: int) -> dict:
     if kind is dict and depth < 6 and all(type(k) is str for k in value):
         return {"d": {k: _plain(item, depth + 1) for k, item in value.items()}}
     return {"o": kind.__name__}
+
+
+def _is_plain(tensor: Tensor) -> bool:
+    """Whether its numbers can be read: not sparse, quantised, nested, without data."""
+    odd = tensor.is_quantized or tensor.is_meta or tensor.is_nested
+    return not odd and tensor.layout == torch.strided and str(tensor.dtype) in _DTYPES
 
 
 def _value(plain: dict) -> object:

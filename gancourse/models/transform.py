@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn.functional import pad
 
 from gancourse.errors import GancourseError
+from gancourse.models.unet import check_pictures
 
 
 def _conv(inputs: int, outputs: int, kernel: int = 3, stride: int = 1) -> nn.Conv2d:
@@ -70,10 +71,11 @@ class StyleNet(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        if x.ndim != 4 or x.shape[1] != 3 or min(x.shape[2:]) < 16:
+        check_pictures(x, 3, "StyleNet")
+        if min(x.shape[2:]) < 16:
             raise GancourseError(
                 f"StyleNet paints (N, 3, H, W) with sides of at least 16, not "
-                f"{tuple(x.shape)}. Resize the pictures, or pass colours."
+                f"{tuple(x.shape)}. Resize the pictures."
             )
         height, width = x.shape[2:]
         x = pad(x, (0, -width % 4, 0, -height % 4), mode="reflect")

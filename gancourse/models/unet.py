@@ -175,9 +175,12 @@ def receptive_field(module: nn.Module) -> int:
 
 def check_pictures(x: Tensor, channels: int, player: str) -> None:
     """Raise GancourseError unless x is a float batch (N, channels, H, W)."""
-    if x.ndim != 4 or x.shape[1] != channels or not x.is_floating_point():
+    right = isinstance(x, Tensor) and x.ndim == 4 and x.shape[1] == channels
+    if not right or not x.is_floating_point() or not x.numel():
+        is_tensor = isinstance(x, Tensor)
+        got = f"{tuple(x.shape)} of {str(x.dtype)[6:]}" if is_tensor else type(x)
         raise GancourseError(
             f"This {player} takes float pictures (N, {channels}, H, W), got "
-            f"{tuple(x.shape)} of {str(x.dtype)[6:]}. Nothing was computed. Give it "
+            f"{got}. Nothing was computed. Give it "
             "the right channels, scale uint8 to [-1, 1], add a batch axis by x[None]."
         )

@@ -7,6 +7,8 @@ Neither is ever trained here. Nothing is needed to load the embedded one but its
     features(images, ["conv1_1", "conv3_1"])["conv3_1"]  # (N, 256, H/4, W/4)
 """
 
+import hashlib
+import io
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -14,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, max_pool2d, relu
 
-from gancourse import online
+from gancourse import online, storage
 from gancourse.errors import GancourseError
 
 WEIGHTS = "vgg16/vgg16_conv1_1_to_conv4_1_fp16.safetensors"  # for data.asset
@@ -82,6 +84,11 @@ class VGG(nn.Module):
                 f" Choose of {', '.join(self.layers)}."
             )
         least = 2 ** max(int(name[4]) for name in wanted)
+        if not isinstance(images, Tensor):
+            raise GancourseError(
+                f"VGG looks at a tensor (N, 3, H, W), not at a {type(images).__name__}."
+                " Use data.to_unit(image)[None]."
+            )
         if (
             images.ndim != 4
             or images.shape[1] != 3
@@ -90,19 +97,30 @@ class VGG(nn.Module):
         ):
             raise GancourseError(
                 f"VGG looks at floats (N, 3, H, W) in [-1, 1] with sides of at least "
-                f"{least}, not at {tuple(images.shape)} of {images.dtype}. Repeat a "
-                "grey channel three times; make uint8 floats with data.to_unit."
+                f"{least}, not at {tuple(images.shape)} of {images.dtype}. Make "
+                "uint8 floats with data.to_unit, and repeat a grey channel three times."
             )
         return wanted
 
 
 def vgg16(file: str | Path, pooling: str = "max", padding: str = "zeros") -> VGG:
     """The embedded VGG-16, conv1_1 … conv4_1, from data.asset(vgg.WEIGHTS), frozen."""
-    from safetensors.torch import load_file
+    from safetensors.torch import load
 
-    model = VGG(_VGG16, pooling, padding)
-    weights = {f"convs.{name}": w.float() for name, w in load_file(file).items()}
-    model.load_state_dict({**weights, "scale": model.scale, "mean": model.mean})
+    model, content = VGG(_VGG16, pooling, padding), b""
+    try:
+        content = Path(file).read_bytes()
+        weights = {f"convs.{name}": w.float() for name, w in load(content).items()}
+        if not all(w.isfinite().all() for w in weights.values()):
+            raise ValueError("values that are no numbers")
+        model.load_state_dict({**weights, "scale": model.scale, "mean": model.mean})
+    except Exception as error:  # no such file, no safetensors, another net
+        digest = hashlib.sha256(content).hexdigest()[:12]
+        raise GancourseError(
+            f"'{Path(file).name[-60:]}' does not hold the VGG-16 of this course "
+            f"({type(error).__name__}; SHA-256 {digest} …). Nothing was loaded. Use "
+            "data.asset(vgg.WEIGHTS), whose bytes are verified."
+        ) from None
     return model
 
 
@@ -111,20 +129,34 @@ def vgg19(pooling: str = "max", padding: str = "zeros") -> VGG:
 
     Without a network it says so within five seconds; a file kept earlier needs none.
     """
-    file = Path(torch.hub.get_dir()) / "checkpoints" / VGG19_URL.rsplit("/", 1)[1]
+    name = VGG19_URL.rsplit("/", 1)[1]
+    file = Path(torch.hub.get_dir()) / "checkpoints" / name  # torchvision's own place
     if not file.is_file():
-        _reach(VGG19_URL)
+        file = online.kept(name) or online.keep(name, _fetch19())
     try:
-        kept = torch.hub.load_state_dict_from_url(
-            VGG19_URL, map_location="cpu", check_hash=True, weights_only=True
-        )
-        return _from_torchvision(kept, VGG(_VGG19, pooling, padding))
-    except Exception as error:  # a cut connection, a full disk, a damaged file
+        content = file.read_bytes()
+        if not _is_vgg19(content):
+            raise ValueError("its digest is not that of its name")
+        weights = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+        return _from_torchvision(weights, VGG(_VGG19, pooling, padding))
+    except Exception as error:
         raise GancourseError(
-            f"VGG-19 could not be loaded ({type(error).__name__}). Delete {file} if it "
-            "is there and try again, or stay with the embedded VGG-16, which needs no "
-            "network."
+            f"VGG-19 could not be loaded ({type(error).__name__}). Delete "
+            f"{storage.shown(file)} and try again, or use the embedded VGG-16, "
+            "which needs no network."
         ) from None
+
+
+def _is_vgg19(content: bytes) -> bool:
+    """Whether its SHA-256 begins as the name of the file says."""
+    digest = VGG19_URL.rsplit("-", 1)[1].removesuffix(".pth")
+    return hashlib.sha256(content).hexdigest().startswith(digest)
+
+
+def _fetch19() -> bytes:
+    what = "VGG-19 (548 MB from download.pytorch.org) needs the internet"
+    instead = "Use the embedded VGG-16 instead, vgg16(data.asset(vgg.WEIGHTS))."
+    return online.fetch(VGG19_URL, 700_000_000, _is_vgg19, what, instead)
 
 
 def _from_torchvision(weights: dict[str, Tensor], model: VGG) -> VGG:
@@ -138,13 +170,3 @@ def _from_torchvision(weights: dict[str, Tensor], model: VGG) -> VGG:
     model.order = [0, 1, 2]
     model.scale, model.mean = 0.5 / std, mean / std
     return model
-
-
-def _reach(url: str, seconds: float = 4.0) -> None:
-    """Raise when the server does not answer in time."""
-    if not online.answers(url, seconds):
-        raise GancourseError(
-            "VGG-19 needs the internet once (548 MB from download.pytorch.org), and "
-            "there is none here. Stay with the embedded VGG-16: "
-            "vgg16(data.asset(vgg.WEIGHTS)) needs no network."
-        )
