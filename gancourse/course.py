@@ -13,6 +13,7 @@ from html import escape
 from pathlib import Path
 from typing import NamedTuple
 
+from gancourse import order
 from gancourse.errors import GancourseError
 
 PROFILES = ("smoke", "quick", "cpu", "gpu")
@@ -352,3 +353,6 @@ def code_hash(path: str | Path) -> str:
     cells = json.loads(Path(path).read_text(encoding="utf-8"))["cells"]
     code = ["".join(c["source"]) for c in cells if c["cell_type"] == "code"]
     return hashlib.sha256(json.dumps(code).encode()).hexdigest()
+
+
+order.watch()  # every notebook imports this module in its first cells
