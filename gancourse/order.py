@@ -9,9 +9,11 @@ A cell that is run twice draws the same random numbers twice.
 import contextlib
 import json
 import os
+import re
 import sys
 from pathlib import Path
 
+import gancourse
 from gancourse import cells
 
 FOLDER = Path(__file__).resolve().parents[1] / "notebooks"
@@ -35,6 +37,7 @@ class Order:
         self.index = {cell.source.strip(): k for k, cell in enumerate(self.cells)}
         self.owner: dict[str, int | None] = {}  # None: by a cell that ran out of order
         self.now, self.doubtful, self.entry = None, False, {}
+        self.version = gancourse.__version__
         self.drew: dict[int, tuple[dict, dict]] = {}  # streams before and after a cell
         shell.events.register("pre_run_cell", self.before)
         shell.events.register("post_run_cell", self.after)
@@ -43,6 +46,7 @@ class Order:
 
     def before(self, info) -> None:
         """Say it when what this cell needs is not what it would be in order."""
+        self._look_for_an_update()
         self.now, self.doubtful = self.index.get(info.raw_cell.strip()), False
         if self.now is None:
             return
@@ -59,6 +63,19 @@ class Order:
                 "leaves behind, so this result may differ from the text."
             )
         self.entry = self._streams()
+
+    def _look_for_an_update(self) -> None:
+        """Say it, once, when the course was updated under the running kernel."""
+        with contextlib.suppress(OSError, IndexError):
+            text = Path(gancourse.__file__).read_text(encoding="utf-8")
+            found = re.findall(r'(?m)^__version__ = "(.+)"', text)[0]
+            if found != self.version:
+                self.version = found
+                print(
+                    f"gancourse was updated to {found}, but this kernel still runs "
+                    f"{gancourse.__version__}: restart the kernel, then run the cells "
+                    "from the top."
+                )
 
     def after(self, result) -> None:
         """Remember what the cell left behind."""

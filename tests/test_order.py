@@ -1,4 +1,4 @@
-"""A cell that is run out of its order: one sentence, the right one, and never in the way.
+"""A cell that is run out of its order: one sentence, the right one, never in the way.
 
 A small notebook is run in a shell of its own, each order in a fork of it.
 """

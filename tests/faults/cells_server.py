@@ -1,10 +1,10 @@
 """The cells of a notebook in many orders: its setup runs once, each order is a fork.
 
 `python cells_server.py NOTEBOOK ORDERS SEED [FORMS]` runs the notebook in the profile
-smoke: in order twice (what differs between two such runs, clock times, is not compared),
-every cell alone, every cell twice, after a restart in the middle, and ORDERS seeded
-permutations. It prints JSON: how many cells gave the same, how many named a cell to run
-first, and each fault: an error without that sentence, or another result without it.
+smoke: in order twice (what differs between two such runs, clock times, is never
+compared), every cell alone, every cell twice, after a restart in the middle, and in
+ORDERS seeded permutations. It prints JSON: how many cells gave the same, how many named
+a cell to run first, and each fault: an error, or another result, without that sentence.
 
 `python cells_server.py NOTEBOOK play ORDERS` prints what came of the given orders, in
 which a text stands for a cell of the learner's own.
@@ -21,6 +21,7 @@ from pathlib import Path
 from traitlets.config import Config
 
 SAID = "Run the cell that begins `"
+ONLY_HTML = "an output that can not be read without HTML"
 QUIET = Config({"HistoryManager": {"enabled": False}})
 QUIET.InteractiveShell.colors = "nocolor"
 
@@ -57,6 +58,8 @@ def run(shell, source: str) -> tuple[list, str | None]:
             if kind.startswith("image/"):
                 value = f"picture {hash(value):x}"
             outputs.append(value if isinstance(value, str) else json.dumps(value))
+        if shown.data.get("text/plain", "").startswith("<IPython.core.display.HTML"):
+            outputs.append(ONLY_HTML)
     return outputs, None if error is None else f"{type(error).__name__}: {error}"
 
 
@@ -89,28 +92,22 @@ def fork(shell, code: list[str], order: list[int]) -> list:
 
 def pattern(first: str, second: str) -> list[str]:
     """Lines of an output; those that differ between two runs in order as None."""
-    a, b = first.splitlines(), second.splitlines()
+    a, b = lines_of(first), lines_of(second)
     if len(a) != len(b):
         return [None]
-    return [x if x == y else None for x, y in zip(a, b)]
+    return [x if x == y else None for x, y in zip(a, b, strict=True)]
+
+
+def lines_of(text: str) -> list[str]:
+    return FREE.sub("… GB free", text).splitlines()
 
 
 FREE = re.compile(r"[\d.,]+ GB free")  # another number at any time
 
 
 def same(outputs: list[str], expected: list[list]) -> bool:
-    """Whether outputs are those of a run in order, but for lines that are never equal."""
-    if len(outputs) != len(expected):
-        return False
-    for text, lines in zip(outputs, expected):
-        if lines == [None]:
-            continue
-        found = text.splitlines()
-        if len(found) != len(lines):
-            return False
-        if any(y is not None and x != y for x, y in zip(found, lines)):
-            return False
-    return True
+    """Whether outputs are those of a run in order, lines apart that are never equal."""
+    return len(outputs) == len(expected) and not difference(outputs, expected)
 
 
 def judge(told: list, expected: list, found: dict, form: str) -> None:
@@ -125,15 +122,20 @@ def judge(told: list, expected: list, found: dict, form: str) -> None:
             found["faults"].append([form, k, what[:400]])
 
 
-def difference(outputs, expected) -> str:
-    for text, lines in zip(outputs, expected):
-        found = text.splitlines()
-        for x, y in zip(found, lines):
+def difference(outputs: list[str], expected: list[list]) -> str:
+    """The first line that is another than in order; "" where there is none."""
+    if len(outputs) != len(expected):
+        return f"{len(outputs)} outputs, not {len(expected)}"
+    for text, lines in zip(outputs, expected, strict=True):
+        found = lines_of(text)
+        if lines == [None]:
+            continue
+        if len(found) != len(lines):
+            return f"{found} is not {lines}"
+        for x, y in zip(found, lines, strict=True):
             if y is not None and x != y:
                 return f"{x!r} is not {y!r}"
-        if len(found) != len(lines) and lines != [None]:
-            return f"{found} is not {lines}"
-    return f"{len(outputs)} outputs, not {len(expected)}, or of another length"
+    return ""
 
 
 def orders(n: int, count: int, seed: int) -> dict[str, list]:
@@ -148,7 +150,9 @@ def orders(n: int, count: int, seed: int) -> dict[str, list]:
 
 
 def main(path: str, count: str, seed: str, forms: str = "") -> None:
-    os.chdir(tempfile.mkdtemp())
+    here = Path(tempfile.mkdtemp()) / "ü ñ"
+    here.mkdir()
+    os.chdir(here)
     shell, code = start(Path(path))
     if count == "play":
         print(json.dumps([fork(shell, code, order) for order in json.loads(seed)]))
@@ -159,9 +163,11 @@ def main(path: str, count: str, seed: str, forms: str = "") -> None:
     assert len(first) == len(second) == n and not wrong, wrong
     told_too_much = [k for k, outputs, _ in first if SAID in outputs[0]]
     expected = [
-        [pattern(x, y) for x, y in zip(a[1], b[1])] for a, b in zip(first, second)
+        [pattern(x, y) for x, y in zip(a[1], b[1], strict=True)]
+        for a, b in zip(first, second, strict=True)
     ]
     found = dict(cells=n, in_order=told_too_much, runs={}, same=0, said=0, faults=[])
+    found["only_html"] = [k for k, outputs, _ in first if ONLY_HTML in outputs]
     for form, wanted in orders(n, int(count), int(seed)).items():
         if forms and form not in forms.split(","):
             continue
@@ -171,6 +177,7 @@ def main(path: str, count: str, seed: str, forms: str = "") -> None:
                 found["faults"].append([form, len(told), "the process died"])
             judge(told, expected, found, form)
         found["runs"][form] = len(wanted)
+    found["left"] = sorted(path.name for path in here.iterdir())
     print(json.dumps(found))
 
 

@@ -1,8 +1,8 @@
 """Tries mutants of the package: torch and pytest are imported once, each is a fork.
 
-Reads numbers of mutants (-1: no mutation) and test ids as JSON lines from stdin; for each
-it lays out a copy of the repository whose links lead to the files, but for the one that
-is changed, runs the tests there, and writes pytest's exit status and last lines.
+Reads [edits, tests] as JSON lines from stdin; for each it lays out a copy of the
+repository whose links lead to the files, but for the one that is edited, runs the tests
+there, and writes pytest's exit status, the seconds, and the last lines.
 """
 
 import ctypes
@@ -65,7 +65,7 @@ def run_tests(folder: Path, tests: list[str], log: int) -> int:
 
 
 def attempt(edits: list, tests: list[str]) -> dict:
-    """Exit status (None: it hung and was killed), seconds, and the end of the output."""
+    """Exit status (None: it hung and was killed), seconds, end of the output."""
     folder, began = Path(tempfile.mkdtemp(prefix="mutant-")), time.monotonic()
     lay_out(folder, edits)
     log = os.open(folder / "log", os.O_CREAT | os.O_WRONLY | os.O_APPEND)
@@ -115,7 +115,7 @@ def parent(entry: Path) -> int:
 
 
 def warm_up() -> None:
-    """Import what tests import of others, nothing of ours, and make a first optimizer."""
+    """Import what tests need, nothing of ours, and make a first optimizer."""
     import matplotlib.pyplot  # noqa: F401
     import numpy  # noqa: F401
     import PIL.Image  # noqa: F401
