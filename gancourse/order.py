@@ -50,10 +50,14 @@ class Order:
         self.now, self.doubtful = self.index.get(info.raw_cell.strip()), False
         if self.now is None:
             return
-        again = self._rewind()
+        again, cell = self._rewind(), self.cells[self.now]
         stale: dict[int, list[str]] = {}
-        for name, maker in self.cells[self.now].needs.items():
-            if name in self.shell.user_ns and not self._fits(name, maker, again):
+        for name, maker in cell.needs.items():
+            if name not in self.shell.user_ns:
+                right = "except" not in cell.source  # if it catches the NameError, say
+            else:
+                right = self._fits(name, maker, again)
+            if not right:
                 stale.setdefault(maker, []).append(name)
         if stale:
             self.doubtful = True

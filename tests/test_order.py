@@ -30,9 +30,10 @@ CODE = [
     "print(late)",
     "nobody_makes_this",
     "G += 1\nprint(G)",
+    "try:\n    print(look())\nexcept NameError as error:\n    print(error)",
 ]
 MAKES, DRAWS, LOOK, LOOKS, SECOND, SHOWS, LIST, GROWS, GLOBAL = range(9)
-FAILS, LATE, NOBODY, MORE = range(9, 13)
+FAILS, LATE, NOBODY, MORE, CATCHES = range(9, 14)
 
 
 def book() -> nbformat.NotebookNode:
@@ -47,6 +48,7 @@ ORDERS = {
     "in order": [*range(FAILS), MORE],
     "missing": [DRAWS],
     "missing in a function": [LOOK, LOOKS],
+    "missing and caught": [LOOK, CATCHES],
     "another cell's": [MAKES, LOOK, SECOND, LOOKS],
     "not yet the later one": [MAKES, SHOWS],
     "drawn twice": [MAKES, DRAWS, DRAWS, GLOBAL, GLOBAL],
@@ -98,6 +100,8 @@ def test_a_name_that_is_not_there_yet_names_the_cell_that_makes_it(told):
     assert error.startswith("NameError")
     *_, (_, text, error) = told["missing in a function"]
     assert text.startswith("Run the cell that begins `rng =") and "`G`" in text
+    *_, (_, text, error) = told["missing and caught"]
+    assert text.startswith("Run the cell that begins `G += 1`") and error is None
 
 
 def test_a_name_left_by_another_cell_is_said_before_the_cell_runs(told):
