@@ -162,16 +162,15 @@ def _innermost(trace):
 def _notebook_of(shell) -> list[cells.Cell]:
     """The cells of the notebook that shares most of them with what this kernel ran."""
     ran = {text.strip() for text in shell.user_ns.get("In", [])}
-    best, most = [], 0
+    ran = {text for text in ran if text and "find_spec(" not in text}  # in all of them
+    best, most = None, 0
     for book in _books(shell):
         with contextlib.suppress(KeyError, TypeError):
-            sources = {
-                "".join(cell["source"]).strip()
-                for cell in book["cells"]
-                if cell["cell_type"] == "code"
-            }
+            sources = {"".join(cell["source"]).strip() for cell in book["cells"]}
             if len(ran & sources) > most:
                 best, most = book, len(ran & sources)
+            if most == len(ran):
+                break
     return cells.read(best) if best else []
 
 

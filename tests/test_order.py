@@ -8,11 +8,12 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
 
 import nbformat
 import pytest
 
-from gancourse import cells, runs
+from gancourse import cells, order, runs
 
 SERVER = Path(__file__).parent / "faults" / "cells_server.py"
 SETUP = "import torch\nfrom gancourse import course\nseed = 0\ncourse.profile('auto')"
@@ -169,6 +170,64 @@ def test_a_real_kernel_says_it_too(notebook, tmp_path):
     )
     assert not result.ok
     assert "Run the cell that begins `rng = torch.Generator()" in result.error
+
+
+# ------------------------------------------------------------------ which notebook
+
+
+class Shell:
+    """A kernel in which these cells ran."""
+
+    def __init__(self, *ran: str, **names: str):
+        self.user_ns = {"In": ["", *ran], **names}
+
+
+def sources(shell) -> list[str]:
+    return [cell.source for cell in order._notebook_of(shell)]
+
+
+@pytest.fixture
+def no_course(tmp_path, monkeypatch):
+    """An installation without the course's notebooks."""
+    monkeypatch.setattr(order, "FOLDER", tmp_path)
+    monkeypatch.delenv("JPY_SESSION_NAME", raising=False)
+
+
+def test_front_ends_tell_which_notebook_it_is(notebook, no_course, monkeypatch):
+    assert sources(Shell(SETUP)) == []
+    assert sources(Shell(SETUP, __vsc_ipynb_file__=str(notebook))) == [SETUP, *CODE]
+    monkeypatch.setenv("JPY_SESSION_NAME", str(notebook))
+    assert sources(Shell(SETUP)) == [SETUP, *CODE]
+    assert sources(Shell("another = 'notebook'")) == []
+
+
+def test_colab_is_asked_for_its_notebook(notebook, no_course, monkeypatch):
+    content = json.loads(notebook.read_text(encoding="utf-8"))
+    message = ModuleType("google.colab._message")
+    message.blocking_request = lambda *_, **__: {"ipynb": content}
+    colab = ModuleType("google.colab")
+    colab._message = message
+    monkeypatch.setitem(sys.modules, "google.colab", colab)
+    assert sources(Shell(SETUP)) == [SETUP, *CODE]
+    message.blocking_request = lambda *_, **__: None  # it went away, or timed out
+    assert sources(Shell(SETUP)) == []
+
+
+def test_a_file_that_can_not_be_read_is_passed_over(tmp_path, no_course, monkeypatch):
+    for content in ("", "[]", '{"cells": 3}', '{"cells": [{}]}'):
+        (tmp_path / "broken.ipynb").write_text(content)
+        assert sources(Shell(SETUP)) == []
+    monkeypatch.setenv("JPY_SESSION_NAME", str(tmp_path / "gone.ipynb"))
+    assert sources(Shell(SETUP)) == []
+
+
+def test_notebooks_of_the_course_are_known_by_what_ran(monkeypatch):
+    monkeypatch.delenv("JPY_SESSION_NAME", raising=False)
+    for path in sorted(order.FOLDER.glob("*.ipynb")):
+        content = json.loads(path.read_text(encoding="utf-8"))["cells"]
+        code = ["".join(c["source"]) for c in content if c["cell_type"] == "code"]
+        assert sources(Shell(*code[:2])) == code, path.name
+        assert sources(Shell(code[0])) == []  # the install cell is in all of them
 
 
 # ------------------------------------------------------------------ read, not run

@@ -86,8 +86,8 @@ SAVING = [
     ("half a step saved", "if not state.whole or state.bad_step > 0:", "if False:", SECOND),
     ("one generation too many", "older[max(keep, 1) - 1 :]", "older[max(keep, 1) :]",
      CHECKPOINTS + "test_the_newest_three_are_kept"),
-    ("none kept", "older[max(keep, 1) - 1 :]", "older[keep - 1 :]",
-     CHECKPOINTS + "test_another_number_may_be_kept_but_never_none"),
+    ("the new file pruned", "if s == step and p != newest]", "if s == step]",
+     CHECKPOINTS + "test_the_newest_three_are_kept"),
     ("newest by the clock", "key=lambda pair: (-pair[0], pair[1].name)",
      "key=lambda pair: -pair[1].stat().st_mtime",
      CHECKPOINTS + "test_order_is_by_step_and_never_by_the_clock"),
@@ -98,9 +98,10 @@ SAVING = [
     ("any step believed", 'if contents["step"] != int(_NAME.fullmatch(path.name)[1]):',
      "if False:", HALF),
     ("endless nesting not caught", "except RecursionError:", "except ZeroDivisionError:",
-     A + "test_endless_nesting_is_refused"),
+     A + "test_endless_nesting_inside_a_whole_checkpoint_is_refused"),
     ("torch's own errors shown", "except Exception:  # torch.load",
-     "except ZeroDivisionError:  # torch.load", A + "test_endless_nesting_is_refused"),
+     "except ZeroDivisionError:  # torch.load",
+     A + "test_an_archive_that_torch_stumbles_over_is_refused"),
     ("a damaged file ends it", "            continue\n", "            raise\n",
      CHECKPOINTS + "test_damaged_newer_files_never_cost_a_good_one"),
     ("a silent fresh start", "    if problem:\n        raise",
@@ -109,7 +110,8 @@ SAVING = [
     ("archives not looked at", 'data.startswith(b"PK") and storage.unpacks_to_its_size(data)',
      "True", BOMB),
     ("room not looked for", "    if free < needed:", "    if False:",
-     CLI + "test_training_does_not_start_where_it_could_not_be_saved"),
+     CHECKPOINTS
+     + "test_a_disk_without_room_for_the_run_is_said_before_the_first_step"),
 ]  # fmt: skip
 
 SNAPSHOT = [
