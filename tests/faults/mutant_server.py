@@ -54,7 +54,7 @@ def run_tests(folder: Path, tests: list[str], log: int) -> int:
         os.environ.pop(name, None)
     options = ["-c", str(REPOSITORY / "pyproject.toml"), "--rootdir", str(REPOSITORY)]
     options += ["-n", "0", "-x", "-q", "--tb=line", "-p", "no:cacheprovider", "-m", ""]
-    options += [f"--basetemp={folder / 'tmp'}"]
+    options += [f"--basetemp={folder.parent / 'tmp'}"]
     ids = [str(REPOSITORY / test) for test in tests]
     status = pytest.main([*options, *ids])
     import gancourse
@@ -66,9 +66,11 @@ def run_tests(folder: Path, tests: list[str], log: int) -> int:
 
 def attempt(edits: list, tests: list[str]) -> dict:
     """Exit status (None: it hung and was killed), seconds, end of the output."""
-    folder, began = Path(tempfile.mkdtemp(prefix="mutant-")), time.monotonic()
+    world, began = Path(tempfile.mkdtemp(prefix="mutant-")), time.monotonic()
+    folder = world / "copy"
+    folder.mkdir()
     lay_out(folder, edits)
-    log = os.open(folder / "log", os.O_CREAT | os.O_WRONLY | os.O_APPEND)
+    log = os.open(world / "log", os.O_CREAT | os.O_WRONLY | os.O_APPEND)
     child = os.fork()
     if not child:
         status = 70
@@ -87,8 +89,8 @@ def attempt(edits: list, tests: list[str]) -> dict:
         code = None
     status = None if code is None else os.waitstatus_to_exitcode(code)
     end_all_children()
-    said = (folder / "log").read_text(errors="replace")[-1500:]
-    shutil.rmtree(folder, ignore_errors=True)
+    said = (world / "log").read_text(errors="replace")[-1500:]
+    shutil.rmtree(world, ignore_errors=True)
     return dict(status=status, seconds=round(time.monotonic() - began, 1), said=said)
 
 

@@ -7,16 +7,9 @@ guard has two lines, `also` holds further replacements in the same file.
 
 from typing import NamedTuple
 
-A = "tests/faults/test_a_checkpoints.py::"
-CHECKPOINTS, TRAINING = "tests/test_checkpoints.py::", "tests/test_training.py::"
-IMAGES, DATA = "tests/test_images.py::", "tests/test_data.py::"
-ENGINE, CLI = "tests/checks/test_engine.py::", "tests/test_cli.py::"
-COURSE, CMP = "tests/test_course.py::", "tests/test_cmp_facades.py::"
-ORDER = "tests/test_order.py::"
-
 
 class Mutant(NamedTuple):
-    """A guard that is missing, and the test that must fail for it."""
+    """A guard that is missing, and the test (in whatever file) that must fail for it."""
 
     name: str
     file: str
@@ -26,22 +19,16 @@ class Mutant(NamedTuple):
     also: tuple[tuple[str, str], ...] = ()
 
 
-POWER = A + "test_power_loss_after_any_operation_leaves_what_save_promised"
-DISK = A + "test_whatever_the_disk_answers_the_last_checkpoint_stands"
-FLIPS = A + "test_one_flipped_bit_anywhere_is_never_used[200]"
-HALF = A + "test_half_a_match_is_never_accepted"
-BOMB = A + "test_an_archive_that_unpacks_to_more_than_it_is_is_not_unpacked"
-RESUMED = (
-    CHECKPOINTS + "test_resumed_equals_uninterrupted_bit_for_bit[points, dropout-fp32]"
-)
-STOPPED = (
-    TRAINING + "test_a_value_that_is_no_number_stops_the_run_before_it_moves_a_weight"
-)
-SECOND = (
-    TRAINING + "test_a_second_interrupt_stops_at_once_and_half_a_step_is_never_saved"
-)
-BAD = ENGINE + "test_bad_answer_never_passes_and_is_named_in_time"
-SETTING = TRAINING + "test_a_wrong_setting_is_named_with_its_value"
+POWER = "test_power_loss_after_any_operation_leaves_what_save_promised"
+DISK = "test_whatever_the_disk_answers_the_last_checkpoint_stands"
+FLIPS = "test_one_flipped_bit_anywhere_is_never_used[200]"
+HALF = "test_half_a_match_is_never_accepted"
+BOMB = "test_an_archive_that_unpacks_to_more_than_it_is_is_not_unpacked"
+RESUMED = "test_resumed_equals_uninterrupted_bit_for_bit[points, dropout-fp32]"
+STOPPED = "test_a_value_that_is_no_number_stops_the_run_before_it_moves_a_weight"
+SECOND = "test_a_second_interrupt_stops_at_once_and_half_a_step_is_never_saved"
+BAD = "test_bad_answer_never_passes_and_is_named_in_time"
+SETTING = "test_a_wrong_setting_is_named_with_its_value"
 
 STORAGE = [
     ("fsync dropped", "            _fsync(file.fileno())\n", "", POWER),
@@ -54,88 +41,85 @@ STORAGE = [
     ("every fsync error swallowed", "if error.errno not in _NO_SUCH_CALL:",
      "if False:", DISK),
     ("fsync demanded", "(errno.EINVAL, errno.ENOTSUP, errno.ENOSYS)", "()",
-     A + "test_a_file_system_that_can_not_flush_still_keeps_files_whole"),
+     "test_a_file_system_that_can_not_flush_still_keeps_files_whole"),
     ("no second try", "for pause in (0.05, 0.2):", "for pause in ():",
-     A + "test_a_virus_scanner_that_holds_the_file_a_moment_is_waited_for"),
+     "test_a_virus_scanner_that_holds_the_file_a_moment_is_waited_for"),
     ("no lock", "fcntl.lockf(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)", "pass",
-     CHECKPOINTS + "test_a_folder_that_another_process_trains_in_is_refused_until_it_dies"),
+     "test_a_folder_that_another_process_trains_in_is_refused_until_it_dies"),
     ("locks demanded", "if error.errno not in (errno.EACCES, errno.EAGAIN):",
-     "if False:", CHECKPOINTS + "test_a_file_system_without_locks_still_saves"),
+     "if False:", "test_a_file_system_without_locks_still_saves"),
     ("nothing swept", 'in folder.glob(".step*.tmp"):', "in []:",
-     CHECKPOINTS + "test_what_a_killed_save_left_is_swept_at_the_next_start"),
-    ("bombs unpacked", "return stored and sum(e.file_size for e in entries) <= len(data)",
-     "return True", BOMB),
+     "test_what_a_killed_save_left_is_swept_at_the_next_start"),
     ("hash of the beginning only", "hashlib.sha256(data).hexdigest()[:16]",
      "hashlib.sha256(data[:64]).hexdigest()[:16]", FLIPS),
     ("a full disk not named", "(errno.ENOSPC, errno.EDQUOT, errno.EFBIG)", "()",
-     A + "test_a_full_disk_is_said_costs_nothing_saved_and_training_goes_on"),
+     "test_a_full_disk_is_said_costs_nothing_saved_and_training_goes_on"),
 ]  # fmt: skip
 
 SAVING = [
     ("hash not compared", "if named is None or storage.digest(data) != named[2]:",
      "if named is None:", FLIPS),
     ("weights_only=False", "weights_only=True", "weights_only=False",
-     A + "test_code_in_a_file_is_never_run"),
+     "test_code_in_a_file_is_never_run"),
     ("not read back", "    if written != data:", "    if False:",
-     A + "test_a_disk_that_gives_back_other_bytes_is_not_called_saved"),
+     "test_a_disk_that_gives_back_other_bytes_is_not_called_saved"),
     ("an earlier run overtaken", "        _refuse_a_newer_run(folder, state.step)\n", "",
-     CHECKPOINTS + "test_an_earlier_run_in_the_folder_is_neither_mixed_nor_overtaken"),
+     "test_an_earlier_run_in_the_folder_is_neither_mixed_nor_overtaken"),
     ("numbers not looked at before saving", "if bad := snapshot.not_finite(contents):",
-     'if bad := "":', TRAINING
-     + "test_a_poisoned_weight_is_noticed_at_the_next_step_and_spreads_no_further"),
+     'if bad := "":', "test_a_poisoned_weight_is_noticed_at_the_next_step_and_spreads_no_further"),
     ("half a step saved", "if not state.whole or state.bad_step > 0:", "if False:", SECOND),
     ("one generation too many", "older[max(keep, 1) - 1 :]", "older[max(keep, 1) :]",
-     CHECKPOINTS + "test_the_newest_three_are_kept"),
+     "test_the_newest_three_are_kept"),
     ("the new file pruned", "if s == step and p != newest]", "if s == step]",
-     CHECKPOINTS + "test_the_newest_three_are_kept"),
+     "test_the_newest_three_are_kept"),
     ("newest by the clock", "key=lambda pair: (-pair[0], pair[1].name)",
      "key=lambda pair: -pair[1].stat().st_mtime",
-     CHECKPOINTS + "test_order_is_by_step_and_never_by_the_clock"),
+     "test_order_is_by_step_and_never_by_the_clock"),
     ("seven digits only", r"\d{7,}", r"\d{7}",
-     CHECKPOINTS + "test_a_run_past_ten_million_steps_is_found_again"),
+     "test_a_run_past_ten_million_steps_is_found_again"),
     ("nothing matched", "        snapshot.match(contents, state, folder.name[-40:])\n", "",
-     CHECKPOINTS + "test_other_settings_are_refused_by_name"),
+     "test_other_settings_are_refused_by_name"),
     ("any step believed", 'if contents["step"] != int(_NAME.fullmatch(path.name)[1]):',
      "if False:", HALF),
     ("endless nesting not caught", "except RecursionError:", "except ZeroDivisionError:",
-     A + "test_endless_nesting_inside_a_whole_checkpoint_is_refused"),
+     "test_endless_nesting_inside_a_whole_checkpoint_is_refused"),
     ("torch's own errors shown", "except Exception:  # torch.load",
      "except ZeroDivisionError:  # torch.load",
-     A + "test_an_archive_that_torch_stumbles_over_is_refused"),
+     "test_an_archive_that_torch_stumbles_over_is_refused"),
     ("a damaged file ends it", "            continue\n", "            raise\n",
-     CHECKPOINTS + "test_damaged_newer_files_never_cost_a_good_one"),
+     "test_damaged_newer_files_never_cost_a_good_one"),
     ("a silent fresh start", "    if problem:\n        raise",
      "    if False:\n        raise",
-     A + "test_when_every_file_is_damaged_nothing_starts_silently"),
+     "test_when_every_file_is_damaged_nothing_starts_silently"),
     ("archives not looked at", 'data.startswith(b"PK") and storage.unpacks_to_its_size(data)',
      "True", BOMB),
     ("room not looked for", "    if free < needed:", "    if False:",
-     CHECKPOINTS
-     + "test_a_disk_without_room_for_the_run_is_said_before_the_first_step"),
+     "test_a_disk_without_room_for_the_run_is_said_before_the_first_step"),
 ]  # fmt: skip
 
 SNAPSHOT = [
     ("any format", 'if contents["format"] != FORMAT:', "if False:",
-     A + "test_another_format_asks_for_the_version_that_reads_it"),
+     "test_another_format_asks_for_the_version_that_reads_it"),
     ("entries may lack", "    if lacking:", "    if False:",
-     A + "test_each_entry_that_is_not_there_is_named"),
-    ("terabytes from four bytes",
-     "if strange or tensor.numel() * tensor.element_size() > size:", "if strange:",
-     A + "test_tensors_that_no_run_writes_are_refused_without_a_crash"),
-    ("any layout", "if strange or tensor.numel()", "if tensor.numel()",
-     A + "test_tensors_that_no_run_writes_are_refused_without_a_crash"),
+     "test_each_entry_that_is_not_there_is_named"),
+    ("terabytes from four bytes", "tensor.numel() * tensor.element_size() > size", "False",
+     "test_tensors_that_no_run_writes_are_refused_without_a_crash"),
+    ("any layout",
+     "tensor.layout != torch.strided or tensor.is_quantized or tensor.is_meta", "False",
+     "test_tensors_that_no_run_writes_are_refused_without_a_crash"),
     ("NaN weights loaded", "    if bad := not_finite(contents):", '    if bad := "":',
-     A + "test_values_that_are_no_numbers_are_refused_and_named"),
+     "test_values_that_are_no_numbers_are_refused_and_named"),
     ("another game continued", "    if here != there:", "    if False:",
-     CHECKPOINTS + "test_other_sizes_are_named_with_both_sides"),
+     "test_other_sizes_are_named_with_both_sides"),
     ("other settings continued", "    if changed:", "    if False:",
-     CHECKPOINTS + "test_other_settings_are_refused_by_name"),
+     "test_other_settings_are_refused_by_name"),
     ("other rules continued", "**rules(state.game)}", "}",
-     CHECKPOINTS + "test_other_rules_are_refused_by_name"),
+     "test_other_rules_are_refused_by_name"),
     ("half a match", "if not _fits(contents, state):", "if False:", HALF),
     ("another type fits", "a.shape == b.shape and a.dtype == b.dtype",
      "a.shape == b.shape", HALF),
-    ("Adam of other weights", "groups == [len(weights)] and ", "", HALF),
+    ("Adam of other weights", "all(_opt_fits(contents[n], opt",
+     "any(True or _opt_fits(contents[n], opt", HALF),
     ("RNG skipped", '        state.rng.set_state(contents["rng"])\n', "", RESUMED),
     ("layers' RNG skipped", '        state.layer_rng = contents["layer_rng"]\n', "",
      RESUMED),
@@ -147,7 +131,7 @@ SNAPSHOT = [
     ("D skipped", '    state.discriminators.load_state_dict(contents["discriminators"])\n',
      "", RESUMED),
     ("other circumstances not said", "    if differs:", "    if False:",
-     CHECKPOINTS + "test_another_number_of_threads_is_said_and_goes_on"),
+     "test_another_number_of_threads_is_said_and_goes_on"),
 ]  # fmt: skip
 
 LOOP = [
@@ -161,77 +145,76 @@ LOOP = [
      STOPPED + "[dcgan-input-nan-fp32]"),
     ("signals not held", "with _held_signals(), state.forked_rng():",
      "with state.forked_rng():",
-     TRAINING + "test_an_interrupt_is_delivered_between_steps_and_the_state_is_whole"),
+     "test_an_interrupt_is_delivered_between_steps_and_the_state_is_whole"),
     ("second signal held too", "        if caught:\n", "        if False:\n", SECOND),
     ("handlers not put back", "            signal.signal(number, handler)",
-     "            pass", TRAINING + "test_handlers_of_signals_are_put_back"),
+     "            pass", "test_handlers_of_signals_are_put_back"),
     ("layers draw from anywhere", "        state.write_layer_rng()\n", "",
-     TRAINING + "test_a_run_does_not_depend_on_what_else_draws_random_numbers"),
+     "test_sampling_plotting_evaluating_and_saving_change_nothing[points, dropout]"),
     ("a step moves the global stream", "with _held_signals(), state.forked_rng():",
      "with _held_signals():",
-     TRAINING + "test_two_runs_may_be_raced_and_stay_what_they_are_alone"),
+     "test_training_leaves_the_global_random_stream_as_it_found_it"),
     ("sampling draws from it too", "with torch.no_grad(), self.forked_rng():",
-     "with torch.no_grad():", TRAINING
-     + "test_sampling_from_a_generator_with_noise_of_its_own_disturbs_nobody"),
+     "with torch.no_grad():", "test_sampling_from_a_generator_with_noise_of_its_own_disturbs_nobody"),
     ("no copy of the average", "return deepcopy(source).eval()", "return source.eval()",
-     TRAINING + "test_sampling_twice_gives_the_same_picture_and_leaves_modes_alone"),
+     "test_sampling_plotting_evaluating_and_saving_change_nothing[points, dropout]"),
     ("a broken step not marked", "before, state.whole = state.whole, False",
      "before = state.whole", SECOND),
     ("signals in any thread",
      "if threading.current_thread() is threading.main_thread():", "if True:",
-     TRAINING + "test_a_run_in_another_thread_needs_no_signals"),
+     "test_a_run_in_another_thread_needs_no_signals"),
     ("zero steps", '("steps", whole(self.steps, 1)', '("steps", whole(self.steps, 0)',
      SETTING),
     ("any rate", "return number(value) and 0 < value <= 1000", "return True", SETTING),
     ("other player not frozen", "    other.requires_grad_(False)", "    pass",
-     TRAINING + "test_only_the_player_who_moves_takes_gradients"),
+     "test_only_the_player_who_moves_takes_gradients"),
 ]  # fmt: skip
 
 PICTURES = [
     ("allow-list removed", "Image.open(io.BytesIO(content), formats=FORMATS)",
      "Image.open(io.BytesIO(content))",
-     IMAGES + "test_c17_formats_outside_the_list_are_refused"),
+     "test_c17_formats_outside_the_list_are_refused"),
     ("bomb limit removed", "    if image.size[0] * image.size[1] > MOST_PIXELS:\n        raise",
      "    if False:\n        raise",
-     IMAGES + "test_c6_c7_a_bomb_is_refused_before_it_is_unpacked"),
+     "test_c6_c7_a_bomb_is_refused_before_it_is_unpacked"),
     ("decoders' errors shown", "except Exception as error:  # decoders",
      "except ZeroDivisionError as error:  # decoders",
-     IMAGES + "test_c3_a_picture_cut_anywhere_is_refused"),
+     "test_c3_a_picture_cut_anywhere_is_refused"),
     ("orientation ignored", "turned = ImageOps.exif_transpose(image)",
-     "turned = image.copy()", IMAGES + "test_c14_every_orientation_is_shown_upright"),
+     "turned = image.copy()", "test_c14_every_orientation_is_shown_upright"),
     ("alpha dropped", "return Image.alpha_composite(white, image).convert(\"RGB\")",
      'return image.convert("RGB")',
-     IMAGES + "test_c9_transparent_parts_lie_on_white_not_on_hidden_colours"),
+     "test_c9_transparent_parts_lie_on_white_not_on_hidden_colours"),
     ("16 bits clipped", 'if image.mode == "F" or image.mode.startswith("I"):',
-     'if image.mode == "F":', IMAGES + "test_c10_a_ramp_of_16_bits_stays_a_ramp"),
+     'if image.mode == "F":', "test_c10_a_ramp_of_16_bits_stays_a_ramp"),
     ("NaN greys", "if not (low >= 0 and high <= 65535):", "if low < 0 or high > 65535:",
-     IMAGES + "test_c11_floats_that_are_no_greys_are_refused"),
+     "test_c11_floats_that_are_no_greys_are_refused"),
     ("an empty file opened", "    if not content:", "    if False:",
-     IMAGES + "test_c1_an_empty_file_is_called_empty"),
+     "test_c1_an_empty_file_is_called_empty"),
     ("addresses taken for files", 'if "://" in str(path):', "if False:",
-     IMAGES + "test_c19_where_no_picture_is_names_what_was_tried"),
+     "test_c19_where_no_picture_is_names_what_was_tried"),
 ]  # fmt: skip
 
 SETS = [
     ("digest of data not compared", "    if digest != known[name]:", "    if False:",
-     DATA + "test_a_damaged_embedded_file_is_named_with_the_way_out"),
-    ("NaN in the data", "            _check_finite(data)\n", "",
-     DATA + "test_a_sample_that_is_not_a_number_is_named_before_any_training"),
+     "test_a_damaged_embedded_file_is_named_with_the_way_out"),
+    ("NaN in the data", "if part.is_floating_point() and not part.isfinite().all():",
+     "if False:", "test_a_sample_that_is_not_a_number_is_named_before_any_training"),
     ("order from the global stream",
      "torch.randperm(len(self.data[0]), generator=rng)",
      "torch.randperm(len(self.data[0]))",
-     DATA + "test_a_batch_is_a_function_of_seed_and_number_alone"),
+     "test_a_batch_is_a_function_of_seed_and_number_alone"),
     ("every epoch alike", "_mix(self.seed, epoch)", "_mix(self.seed, 0)",
-     DATA + "test_epochs_come_in_different_orders"),
+     "test_epochs_come_in_different_orders"),
     ("a batch larger than the data", " or (n is not None and size > n):", ":",
-     DATA + "test_a_batch_larger_than_the_data_is_refused"),
+     "test_a_batch_larger_than_the_data_is_refused"),
     ("parts of unequal length", "    if len(set(lengths)) > 1:", "    if False:",
-     DATA + "test_parts_of_unequal_length_are_refused"),
+     "test_parts_of_unequal_length_are_refused"),
 ]  # fmt: skip
 
 JUDGE = [
     ("no killpg", "            os.killpg(self.process.pid, signal.SIGKILL)",
-     "            pass", ENGINE + "test_processes_of_an_answer_do_not_outlive_it",
+     "            pass", "test_processes_of_an_answer_do_not_outlive_it",
      (("            os.killpg(answering, signal.SIGKILL)", "            pass"),)),
     ("silence is a pass", 'return verdict or Verdict("error", gone)',
      'return verdict or Verdict("passed", gone)', BAD + "[kills_its_parent]"),
@@ -246,7 +229,7 @@ ANSWERS = [
     ("files without limit", "        (resource.RLIMIT_FSIZE, FILES),\n", "",
      BAD + "[writes_a_huge_file]"),
     ("in the learner's folder", "    os.chdir(folder)\n", "",
-     ENGINE + "test_answer_works_in_a_folder_of_its_own"),
+     "test_answer_works_in_a_folder_of_its_own"),
 ]  # fmt: skip
 
 OTHERS = [
@@ -256,33 +239,32 @@ OTHERS = [
     ("checks/compare.py", "inputs may be written over", "    if answer.changed:",
      "    if False:", BAD + "[writes_over_its_input]"),
     ("checks/client.py", "a dead judge stays dead", "for _ in range(2):",
-     "for _ in range(1):", ENGINE + "test_judge_that_died_is_started_again"),
+     "for _ in range(1):", "test_judge_that_died_is_started_again"),
     ("settings.py", "True is a number", "isinstance(value, int) and not isinstance(value, "
      "bool)", "isinstance(value, int)", SETTING),
     ("workcopy.py", "a learner's notebook overwritten",
      "if copy.is_file() and not _untouched(copy, handed_out.get(name), new):", "if False:",
-     CLI + "test_what_the_learner_changed_is_never_overwritten"),
+     "test_what_the_learner_changed_is_never_overwritten"),
     ("stored.py", "uncommitted changes overwritten",
      'if done.returncode == 0 and done.stdout and not done.stdout.startswith("??"):',
-     "if False:", COURSE + "test_write_refuses_uncommitted_changes_and_keeps_them"),
-    ("cmp_facades.py", "half a download kept",
-     "        _check(content, file)\n        file.parent", "        file.parent",
-     CMP + "test_what_is_not_whole_is_never_kept"),
+     "if False:", "test_write_refuses_uncommitted_changes_and_keeps_them"),
+    ("cmp_facades.py", "half a download kept", "archive.testzip() is None", "True",
+     "test_what_is_not_whole_is_never_kept"),
     ("cmp_facades.py", "later damage not noticed",
-     "if known != hashlib.sha256(content).hexdigest():", "if False:",
-     CMP + "test_later_damage_is_noticed"),
+     "known != hashlib.sha256(content).hexdigest()", "False",
+     "test_later_damage_is_noticed"),
     ("course.py", "not a number lies in its band",
      "return limits[0] <= value <= limits[1]",
      "return not (value < limits[0] or value > limits[1])",
-     COURSE + "test_what_is_not_a_number_lies_in_no_band"),
+     "test_what_is_not_a_number_lies_in_no_band"),
     ("order.py", "a bare NameError",
      "shell.set_custom_exc((*self.others[0], NameError), self.explain)", "pass",
-     ORDER + "test_a_name_that_is_not_there_yet_names_the_cell_that_makes_it"),
+     "test_a_name_that_is_not_there_yet_names_the_cell_that_makes_it"),
     ("order.py", "another cell's value passed over", "        if stale:\n",
      "        if False:\n",
-     ORDER + "test_a_name_left_by_another_cell_is_said_before_the_cell_runs"),
+     "test_a_name_left_by_another_cell_is_said_before_the_cell_runs"),
     ("order.py", "streams not put back", "                rng.set_state(entry[name])\n", "",
-     ORDER + "test_a_cell_that_is_run_twice_draws_the_same_numbers"),
+     "test_a_cell_that_is_run_twice_draws_the_same_numbers"),
 ]  # fmt: skip
 
 MUTANTS = [

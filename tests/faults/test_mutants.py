@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+from functools import lru_cache
 from pathlib import Path
 
 import pytest
@@ -51,16 +52,26 @@ def server():
     process.wait(10)
 
 
+@lru_cache
+def where(test: str) -> str:
+    """The id of a test that is named by its function, in whatever file it stands."""
+    function = f"def {test.partition('[')[0]}("
+    files = sorted((REPOSITORY / "tests").rglob("test_*.py"))
+    (file,) = [f for f in files if function in f.read_text(encoding="utf-8")]
+    return f"{file.relative_to(REPOSITORY).as_posix()}::{test}"
+
+
 def edits(mutant):
     pairs = [(mutant.old, mutant.new), *mutant.also]
     return [(mutant.file, old, new) for old, new in pairs]
 
 
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda m: m.name)
-def test_what_a_mutant_changes_stands_there_exactly_once(mutant):
+def test_what_a_mutant_changes_and_who_sees_it_stands_there_exactly_once(mutant):
     text = (REPOSITORY / "gancourse" / mutant.file).read_text(encoding="utf-8")
     for _, old, new in edits(mutant):
         assert text.count(old) == 1 and old != new
+    assert where(mutant.test)
 
 
 def test_there_are_sixty_mutants_each_with_a_name_of_its_own():
@@ -73,7 +84,7 @@ def test_there_are_sixty_mutants_each_with_a_name_of_its_own():
     ids=lambda m: m.name,
 )
 def test_a_mutant_does_not_survive(mutant, server):
-    outcome = server(edits(mutant), [mutant.test])
+    outcome = server(edits(mutant), [where(mutant.test)])
     # 1: tests ran and failed. None: the mutant hung, which a test notices as well.
     assert outcome["status"] in (1, None), outcome["said"]
     count("mutants", "mutants of our own guards, all caught", 1)
@@ -88,5 +99,5 @@ def test_a_mutant_does_not_survive(mutant, server):
     ids=["few", "all"],
 )
 def test_without_a_mutation_the_same_tests_pass(tests, server):
-    outcome = server([], tests)
+    outcome = server([], [where(test) for test in tests])
     assert outcome["status"] == 0, outcome["said"]
