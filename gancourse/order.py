@@ -39,6 +39,8 @@ class Order:
         self.now, self.doubtful, self.entry = None, False, {}
         self.version = gancourse.__version__
         self.drew: dict[int, tuple[dict, dict]] = {}  # streams before and after a cell
+        self.weights: dict[str, str] = {}
+        self.trained: dict[int, set[str]] = {}  # networks that a cell trains in place
         shell.events.register("pre_run_cell", self.before)
         shell.events.register("post_run_cell", self.after)
         self.others = shell.custom_exceptions, shell.CustomTB
@@ -67,6 +69,7 @@ class Order:
                 "leaves behind, so this result may differ from the text."
             )
         self.entry = self._streams()
+        self.weights = {name: self._sum(name) for name in cell.needs}
 
     def _look_for_an_update(self) -> None:
         """Say it, once, when the course was updated under the running kernel."""
@@ -87,8 +90,11 @@ class Order:
             for name in cells.scan(result.info.raw_cell or "").makes:
                 self.owner.pop(name, None)
             return
-        right = result.success and not self.doubtful
-        left = self.cells[self.now].leaves
+        right, cell = result.success and not self.doubtful, self.cells[self.now]
+        trained = {n for n, before in self.weights.items() if self._sum(n) != before}
+        trained -= cell.makes
+        self.trained.setdefault(self.now, set()).update(trained)
+        left = cell.leaves | trained
         self.owner |= dict.fromkeys(left, self.now if right else None)
         self.drew[self.now] = self.entry, self._streams()
         self.now = None
@@ -115,12 +121,20 @@ class Order:
 
     def _fits(self, name: str, maker: int, again: set[str]) -> bool:
         owner = self.owner.get(name, maker)  # nobody's: made by a cell of the learner's
+        trained = name in self.trained.get(owner, ())
         if owner == self.now:  # this cell is run a second time
             cell = self.cells[self.now]
-            return name not in cell.again and (
-                name not in cell.streams or name in again
-            )
-        return owner == maker
+            rewound = name not in cell.streams or name in again
+            return rewound and not trained and name not in cell.again
+        return owner == maker or (trained and maker < owner < self.now)
+
+    def _sum(self, name: str) -> str:
+        """Sums of the weights of the networks in this name: training changes them."""
+        try:
+            value = self.shell.user_ns.get(name)
+            return str([weight.detach().sum().item() for weight in _weights(value)])
+        except Exception:  # it may be anything by now, a learner's own too
+            return ""
 
     def _streams(self) -> dict:
         """State of each random stream that the present cell draws from."""
@@ -143,6 +157,18 @@ class Order:
                 rng.set_state(entry[name])
                 back.add(name)
         return back
+
+
+def _weights(value: object, depth: int = 2) -> list:
+    """Parameters of a network, of those in a list or a dictionary, or of a game's."""
+    if hasattr(value, "named_parameters"):
+        return list(value.parameters())
+    if hasattr(value, "discriminators") and not hasattr(value, "step"):  # no run:
+        value = [value.generators, value.discriminators]  # that goes on to its end
+    inside = value.values() if isinstance(value, dict) else value
+    if depth == 0 or not isinstance(value, dict | list | tuple) or len(value) > 100:
+        return []
+    return [weight for part in inside for weight in _weights(part, depth - 1)]
 
 
 def _run_first(cell: cells.Cell) -> str:

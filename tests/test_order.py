@@ -32,9 +32,13 @@ CODE = [
     "nobody_makes_this",
     "G += 1\nprint(G)",
     "try:\n    print(look())\nexcept NameError as error:\n    print(error)",
+    "nets = {'G': torch.nn.Linear(1, 1)}\nones = torch.ones(1, 1)",
+    "opt = torch.optim.Adam(nets['G'].parameters(), fused=True)\n"
+    "nets['G'](ones).sum().backward()\nopt.step()",
+    "print(nets['G'](ones).shape)",
 ]
 MAKES, DRAWS, LOOK, LOOKS, SECOND, SHOWS, LIST, GROWS, GLOBAL = range(9)
-FAILS, LATE, NOBODY, MORE, CATCHES = range(9, 14)
+FAILS, LATE, NOBODY, MORE, CATCHES, NETS, TRAINS, USES = range(9, 17)
 
 
 def book() -> nbformat.NotebookNode:
@@ -46,7 +50,7 @@ def book() -> nbformat.NotebookNode:
 
 
 ORDERS = {
-    "in order": [*range(FAILS), MORE],
+    "in order": [*range(FAILS), MORE, NETS, TRAINS, USES],
     "missing": [DRAWS],
     "missing in a function": [LOOK, LOOKS],
     "missing and caught": [LOOK, CATCHES],
@@ -56,6 +60,7 @@ ORDERS = {
     "grown twice": [LIST, GROWS, GROWS],
     "counted twice": [MAKES, SECOND, MORE, MORE],
     "after a failure": [MAKES, SECOND, FAILS, LATE],
+    "trained twice": [NETS, TRAINS, USES, TRAINS, USES],
     "nobody": [NOBODY],
     "own cells": ["G = 5", LOOK, LOOKS, SHOWS, "print(nothing_here)", "print(logs)"],
     "another seed": [MAKES, DRAWS, "seed = 1", MAKES, DRAWS],
@@ -134,6 +139,16 @@ def test_what_grows_each_time_is_said_the_second_time(told):
     assert once == "11\n" and twice.startswith("Run the cell that begins `G = 10`")
 
 
+def test_a_network_that_trains_on_each_time_is_said_the_second_time(told):
+    _, (_, once, _), (_, used, _), (_, twice, error), (_, then, _) = told[
+        "trained twice"
+    ]
+    assert once == "" and used == "torch.Size([1, 1])\n"
+    assert twice.startswith("Run the cell that begins `nets = {") and error is None
+    assert "`nets` is not" in twice
+    assert then.startswith("Run the cell that begins `nets = {")
+
+
 def test_what_a_failed_cell_left_is_doubted(told):
     *_, (_, failed, error), (_, text, _) = told["after a failure"]
     assert "ZeroDivisionError" in failed and error.startswith("ZeroDivisionError")
@@ -165,7 +180,7 @@ def test_a_real_kernel_says_it_too(notebook, tmp_path):
         tmp_path / "99_wrong.ipynb",
         tmp_path / "executed.ipynb",
         {},
-        cell_seconds=60,
+        cell_seconds=600,
         environment={"JPY_SESSION_NAME": str(notebook)},
     )
     assert not result.ok

@@ -308,7 +308,7 @@ def test_a_notebook_that_reports_too_little_is_red(tmp_path):
     book.cells = [nbformat.v4.new_code_cell(lines)]
     nbformat.write(book, tmp_path / "02_first_gan.ipynb")
     result = runs.execute(
-        tmp_path / "02_first_gan.ipynb", tmp_path / "out.ipynb", {}, cell_seconds=60
+        tmp_path / "02_first_gan.ipynb", tmp_path / "out.ipynb", {}, cell_seconds=600
     )
     assert not result.ok and result.error == "it did not report overlap_1d"
     count("F11", "sabotaged notebooks, red", 1)
