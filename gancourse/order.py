@@ -39,6 +39,7 @@ class Order:
         self.now, self.doubtful, self.entry = None, False, {}
         self.version = gancourse.__version__
         self.drew: dict[int, tuple[dict, dict]] = {}  # streams before and after a cell
+        self.rewound: set[str] = set()
         self.weights: dict[str, str] = {}
         self.trained: dict[int, set[str]] = {}  # networks that a cell trains in place
         shell.events.register("pre_run_cell", self.before)
@@ -52,13 +53,13 @@ class Order:
         self.now, self.doubtful = self.index.get(info.raw_cell.strip()), False
         if self.now is None:
             return
-        again, cell = self._rewind(), self.cells[self.now]
+        self.rewound, cell = self._rewind(), self.cells[self.now]
         stale: dict[int, list[str]] = {}
         for name, maker in cell.needs.items():
             if name not in self.shell.user_ns:
                 right = "except" not in cell.source  # if it catches the NameError, say
             else:
-                right = self._fits(name, maker, again)
+                right = self._fits(name, maker)
             if not right:
                 stale.setdefault(maker, []).append(name)
         if stale:
@@ -96,6 +97,9 @@ class Order:
         self.trained.setdefault(self.now, set()).update(trained)
         left = cell.leaves | trained
         self.owner |= dict.fromkeys(left, self.now if right else None)
+        for name, rng in self._generators().items():
+            if name in self.rewound:  # what is kept from the first run is drawn once
+                rng.set_state(self.drew[self.now][1][name])
         self.drew[self.now] = self.entry, self._streams()
         self.now = None
 
@@ -119,12 +123,12 @@ class Order:
         below = [k for k in makers if k > self.now]
         return self.cells[self.now].needs.get(name, [*above[-1:], *below, None][0])
 
-    def _fits(self, name: str, maker: int, again: set[str]) -> bool:
+    def _fits(self, name: str, maker: int) -> bool:
         owner = self.owner.get(name, maker)  # nobody's: made by a cell of the learner's
         trained = name in self.trained.get(owner, ())
         if owner == self.now:  # this cell is run a second time
             cell = self.cells[self.now]
-            rewound = name not in cell.streams or name in again
+            rewound = name not in cell.streams or name in self.rewound
             return rewound and not trained and name not in cell.again
         return owner == maker or (trained and maker < owner < self.now)
 

@@ -36,9 +36,11 @@ CODE = [
     "opt = torch.optim.Adam(nets['G'].parameters(), fused=True)\n"
     "nets['G'](ones).sum().backward()\nopt.step()",
     "print(nets['G'](ones).shape)",
+    "kept = globals().get('kept', {})\nkept.setdefault(1, torch.rand(1))",
+    "print(torch.rand(1).item())  # after what is drawn only once",
 ]
 MAKES, DRAWS, LOOK, LOOKS, SECOND, SHOWS, LIST, GROWS, GLOBAL = range(9)
-FAILS, LATE, NOBODY, MORE, CATCHES, NETS, TRAINS, USES = range(9, 17)
+FAILS, LATE, NOBODY, MORE, CATCHES, NETS, TRAINS, USES, KEEPS, AFTER = range(9, 19)
 
 
 def book() -> nbformat.NotebookNode:
@@ -61,6 +63,8 @@ ORDERS = {
     "counted twice": [MAKES, SECOND, MORE, MORE],
     "after a failure": [MAKES, SECOND, FAILS, LATE],
     "trained twice": [NETS, TRAINS, USES, TRAINS, USES],
+    "kept from the first run": [KEEPS, AFTER],
+    "kept from the first run, twice": [KEEPS, KEEPS, AFTER],
     "nobody": [NOBODY],
     "own cells": ["G = 5", LOOK, LOOKS, SHOWS, "print(nothing_here)", "print(logs)"],
     "another seed": [MAKES, DRAWS, "seed = 1", MAKES, DRAWS],
@@ -124,6 +128,13 @@ def test_a_cell_that_is_run_twice_draws_the_same_numbers(told):
     _, first, second, third, fourth = [text for _, text, _ in told["drawn twice"]]
     assert first == second != "" and third == fourth
     assert "Run the cell" not in first + third
+
+
+def test_what_is_drawn_in_the_first_run_only_moves_no_later_number(told):
+    (*_, (_, once, _)), (*_, (_, twice, _)) = (
+        told["kept from the first run"], told["kept from the first run, twice"]
+    )  # fmt: skip
+    assert once == twice != ""
 
 
 def test_another_seed_gives_other_numbers(told):

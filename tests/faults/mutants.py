@@ -264,6 +264,16 @@ OTHERS = [
      "test_a_name_left_by_another_cell_is_said_before_the_cell_runs"),
     ("order.py", "streams not put back", "                rng.set_state(entry[name])\n", "",
      "test_a_cell_that_is_run_twice_draws_the_same_numbers"),
+    ("order.py", "streams not put at their end",
+     "                rng.set_state(self.drew[self.now][1][name])\n",
+     "                pass\n",
+     "test_what_is_drawn_in_the_first_run_only_moves_no_later_number"),
+    ("order.py", "training in place not seen", "        left = cell.leaves | trained\n",
+     "        left, self.trained = cell.leaves, {}\n",
+     "test_a_network_that_trains_on_each_time_is_said_the_second_time"),
+    ("runs.py", "a metric may be missing",
+     "if number == source.stem[:2] and name not in result.metrics", "if False",
+     "test_a_notebook_that_reports_too_little_is_red"),
 ]  # fmt: skip
 
 MUTANTS = [

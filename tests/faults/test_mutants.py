@@ -48,8 +48,8 @@ def server():
         return json.loads(process.stdout.readline())
 
     yield ask
-    process.stdin.close()
-    process.wait(10)
+    process.kill()
+    process.communicate()
 
 
 @lru_cache
