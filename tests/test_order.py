@@ -36,7 +36,7 @@ CODE = [
     "opt = torch.optim.Adam(nets['G'].parameters(), fused=True)\n"
     "nets['G'](ones).sum().backward()\nopt.step()",
     "print(nets['G'](ones).shape)",
-    "kept = globals().get('kept', {})\nkept.setdefault(1, torch.rand(1))",
+    "kept = globals().get('kept') or [torch.rand(1)]",
     "print(torch.rand(1).item())  # after what is drawn only once",
 ]
 MAKES, DRAWS, LOOK, LOOKS, SECOND, SHOWS, LIST, GROWS, GLOBAL = range(9)

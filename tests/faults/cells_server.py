@@ -99,10 +99,10 @@ def pattern(first: str, second: str) -> list[str]:
 
 
 def lines_of(text: str) -> list[str]:
-    return TINY.sub("rounding", FREE.sub("… GB free", text)).splitlines()
+    return TINY.sub("rounding", FREE.sub("…", text)).splitlines()
 
 
-FREE = re.compile(r"[\d.,]+ GB free")  # another number at any time
+FREE = re.compile(r"[\d.,]+ (GB free|s|ms|seconds)\b")  # another one at any time
 # Where a tensor lies in memory decides how a sum is rounded.
 TINY = re.compile(r"(?<![\d.])0\.?0*e[+]00|\b\d(\.\d+)?e-(0[6-9]|[1-9]\d)")
 
