@@ -28,7 +28,7 @@ LIGHT = "A1_glossary"  # the notebook that costs the default run least
 
 # Where each row is held. Of F8 only the parameters are varied here: what a notebook's
 # own numbers become (steps, batch sizes, rates) is refused by TrainConfig and
-# data.batches, by the tests of those. Of F5 three boundaries of each notebook are drawn.
+# data.batches, by their own tests. Of F5 three boundaries of each notebook are drawn.
 HERE = "tests/faults/test_f_notebooks.py::"
 ROWS = {
     "F1": "tests/notebooks/test_run.py::test_every_cell_runs_in_profile_quick",
