@@ -8,11 +8,13 @@ import json
 import math
 import os
 import re
+import sys
 from functools import lru_cache
 from html import escape
 from pathlib import Path
 from typing import NamedTuple
 
+from gancourse import order, settings
 from gancourse.errors import GancourseError
 
 PROFILES = ("smoke", "quick", "cpu", "gpu")
@@ -132,8 +134,10 @@ def profile(asked: str = "auto") -> str:
     """One of "smoke", "quick", "cpu", "gpu".
 
     An explicit wish wins, then the environment variable GANCOURSE_PROFILE, then "gpu"
-    where there is a CUDA device and "cpu" elsewhere.
+    where there is a CUDA device and "cpu" elsewhere. In a notebook it looks at the
+    other parameters too, so that a slip is said at the top and not far below.
     """
+    _check_parameters()
     where = "profile"
     if asked == "auto" and os.environ.get("GANCOURSE_PROFILE"):
         asked, where = os.environ["GANCOURSE_PROFILE"], "GANCOURSE_PROFILE"
@@ -145,6 +149,24 @@ def profile(asked: str = "auto") -> str:
             f"Choose auto, {', '.join(PROFILES[:-1])} or {PROFILES[-1]}."
         )
     return asked
+
+
+def _check_parameters() -> None:
+    """Refuse a seed or a precision that no cell of the notebook could use."""
+    ipython = sys.modules.get("IPython")
+    shell = ipython.get_ipython() if ipython else None
+    names = {} if shell is None else shell.user_ns
+    seed, precision = names.get("seed", 0), names.get("precision", "auto")
+    wanted = "and nothing was run. Change it in the cell of the parameters"
+    if not settings.whole(seed, 0, 2**63 - 1):
+        raise GancourseError(
+            f"seed is {str(seed)[:40]!r}, {wanted} to a whole number from 0 to 2^63."
+        )
+    if precision not in ("auto", "fp32", "bf16", "fp16"):
+        raise GancourseError(
+            f"precision is {str(precision)[:40]!r}, {wanted} to auto, fp32, bf16 or "
+            "fp16."
+        )
 
 
 def device_kind() -> str:
@@ -352,3 +374,6 @@ def code_hash(path: str | Path) -> str:
     cells = json.loads(Path(path).read_text(encoding="utf-8"))["cells"]
     code = ["".join(c["source"]) for c in cells if c["cell_type"] == "code"]
     return hashlib.sha256(json.dumps(code).encode()).hexdigest()
+
+
+order.watch()  # every notebook imports this module in its first cells

@@ -47,7 +47,7 @@ def show(figure: Figure | Axes, caption: str, jpeg: bool = False) -> None:
     from html import escape
     from io import BytesIO
 
-    from IPython.display import HTML, Image, display
+    from IPython.display import Image, display
 
     figure = figure.figure if isinstance(figure, Axes) else figure
     buffer = BytesIO()
@@ -62,7 +62,8 @@ def show(figure: Figure | Axes, caption: str, jpeg: bool = False) -> None:
     kind = "image/jpeg" if jpeg else "image/png"
     picture = buffer.getvalue() if jpeg else with_palette(buffer.getvalue())
     display(Image(picture, alt=caption), metadata={kind: {"alt": caption}})
-    display(HTML(f"<p><em>{escape(caption)}</em></p>"))
+    html = f"<p><em>{escape(caption)}</em></p>"
+    display({"text/html": html, "text/plain": caption}, raw=True)
 
 
 def with_palette(png: bytes) -> bytes:

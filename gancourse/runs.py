@@ -97,8 +97,13 @@ def execute(
         for name, (low, high) in result.bands.items()
         if not course.inside(_value(result.metrics[name]), (low, high))
     ]
+    outside += [
+        f"it did not report {name}"
+        for number, name in course.IDENTITIES.keys() | course.LIMITS.keys()
+        if number == source.stem[:2] and name not in result.metrics
+    ]
     if result.ran and outside:
-        result.error = "; ".join(outside)
+        result.error = "; ".join(sorted(outside))
     result.ok = result.error is None
     return result
 

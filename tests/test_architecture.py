@@ -93,6 +93,7 @@ ALLOWED = {
         *("style", "fast_style", "training"),
     ),
 }
+ALLOWED |= {"cells": (), "order": ("cells",)}
 BELOW = tuple(ALLOWED)
 ALLOWED |= {
     "lab": (*BELOW, "lab"),

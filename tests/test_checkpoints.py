@@ -6,6 +6,7 @@ import random
 import shutil
 import subprocess
 import sys
+from collections import namedtuple
 from pathlib import Path
 
 import pytest
@@ -278,6 +279,18 @@ def test_another_number_may_be_kept_but_never_none(keep, left, tmp_path):
     for _ in train(state, small.batches(state.config)):
         checkpoints.save(state, tmp_path, keep=keep)
     assert steps(tmp_path) == [20, 15, 10, 5][:left]
+
+
+def test_a_disk_without_room_for_the_run_is_said_before_the_first_step(
+    tmp_path, monkeypatch, assert_clear
+):
+    small, usage = GAMES["points"], namedtuple("usage", "total used free")
+    monkeypatch.setattr(checkpoints.shutil, "disk_usage", lambda _: usage(9, 9, 1000))
+    with pytest.raises(CheckpointError) as caught:
+        checkpoints.resume(tmp_path / "run", small.game(), small.config())
+    assert_clear(caught.value, "0.0 MB free", "Nothing was started")
+    monkeypatch.setattr(checkpoints.shutil, "disk_usage", lambda _: usage(9, 9, 10**9))
+    assert checkpoints.resume(tmp_path / "run", small.game(), small.config()).step == 0
 
 
 def test_a_run_past_ten_million_steps_is_found_again(tmp_path):

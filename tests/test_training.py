@@ -74,6 +74,14 @@ def test_a_run_does_not_depend_on_what_else_draws_random_numbers():
     assert run("points, dropout")[2] == once
 
 
+def test_training_leaves_the_global_random_stream_as_it_found_it():
+    small = GAMES["points, dropout"]
+    state = small.state(steps=5, log_every=1)
+    before = torch.get_rng_state()
+    for _ in train(state, small.batches(state.config)):
+        assert torch.equal(torch.get_rng_state(), before)
+
+
 @pytest.mark.parametrize("name", ["points, dropout", "dcgan", "dcgan, R1, augment"])
 def test_sampling_plotting_evaluating_and_saving_change_nothing(name, tmp_path):
     import matplotlib

@@ -380,6 +380,31 @@ def test_endless_nesting_is_refused(copy, assert_clear):
     refused(named_for(copy, data), assert_clear)
 
 
+def test_endless_nesting_inside_a_whole_checkpoint_is_refused(copy, assert_clear):
+    buffer = io.BytesIO()
+    torch.save({**contents_of(copy), "recipe": {"deep": "PLACEHOLDER"}}, buffer)
+    archive = zipfile.ZipFile(buffer)
+    (name,) = [n for n in archive.namelist() if n.endswith("data.pkl")]
+    text = b"X\x0b\0\0\0PLACEHOLDER"
+    assert archive.read(name).count(text) == 1
+    deep = archive.read(name).replace(text, b"]" * 20_000 + b"a" * 19_999)
+    data = repacked(contents_of(copy), zipfile.ZIP_STORED, deep)
+    refused(named_for(copy, data), assert_clear)
+    assert checkpoints.latest(copy)["step"] == 30
+
+
+@pytest.mark.parametrize("pickled", [b"", b"\x80\x02}", b"\x80\x02}q\0.", None])
+def test_an_archive_that_torch_stumbles_over_is_refused(pickled, copy, assert_clear):
+    data = repacked(contents_of(copy), zipfile.ZIP_STORED, pickled)
+    if pickled is None:  # a zip, but none of torch's
+        target = io.BytesIO()
+        with zipfile.ZipFile(target, "w") as archive:
+            archive.writestr("holiday.txt", "sun")
+        data = target.getvalue()
+    refused(named_for(copy, data), assert_clear)
+    assert checkpoints.latest(copy)["step"] == 30
+
+
 HALF_MATCHES = {
     "a weight is gone": lambda c: c["generators"].popitem(),
     "a weight too many": lambda c: c["generators"].update(extra=torch.zeros(2)),
