@@ -8,10 +8,8 @@ from torch.nn.functional import softplus
 
 from gancourse import data
 from gancourse.checks.compare import COMMON, equal, expect, tensor, unchanged
+from gancourse.checks.probes import new_seed, stream
 from gancourse.checks.verdict import Exercise, Hint, Mistake
-
-_RNG = torch.Generator()
-_RNG.seed()
 
 # ------------------------------------------------------------------ 02.step
 
@@ -108,7 +106,7 @@ def _step(kind: str = "right"):
 
 def step(answer) -> None:
     """answer(G, D, real, z_d, z_g, d_opt, g_opt): one step of the hinge game."""
-    seed = int(torch.randint(1 << 30, (1,), generator=_RNG))
+    seed = new_seed()
     while not _telling(seed):
         seed += 1
     # Several seeds: with one alone no logit might lie where two losses differ.
@@ -323,9 +321,9 @@ def weights(answer) -> None:
     uneven = data.Mixture(ring.centers, 0.1, torch.tensor([4.0, 2.0, 1.0, 1.0]))
     for mixture, counts in [(ring, [46, 34, 20, 0]), (uneven, [10, 20, 30, 40])]:
         on = mixture.centers.repeat_interleave(torch.tensor(counts), 0)
-        on = on + 0.03 * torch.randn(on.shape, generator=_RNG)
+        on = on + 0.03 * torch.randn(on.shape, generator=stream())
         off = torch.tensor([[0.4, 0.3]]).expand(60, 2)  # nearest to the first mode
-        fake = torch.cat([on, off])[torch.randperm(160, generator=_RNG)]
+        fake = torch.cat([on, off])[torch.randperm(160, generator=stream())]
         got = tensor(answer(fake, mixture), ())
         unchanged(answer)
         fair = torch.ones(4) if mixture.weights is None else mixture.weights

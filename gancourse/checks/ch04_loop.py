@@ -8,15 +8,8 @@ from torch import Tensor, nn
 from torch.nn.functional import softplus
 
 from gancourse.checks.compare import COMMON, equal, tensor
+from gancourse.checks.probes import new_seed
 from gancourse.checks.verdict import Exercise, Hint, Mistake
-
-_RNG = torch.Generator()
-_RNG.seed()
-
-
-def _seed() -> int:
-    return int(torch.randint(1 << 30, (1,), generator=_RNG))
-
 
 # ------------------------------------------------------------------ 04.step
 
@@ -34,7 +27,7 @@ class _Logit(nn.Module):
 
 def step(answer) -> None:
     """answer(G, D, real, z_d, z_g, d_opt, g_opt): one step, non-saturating loss."""
-    seed = _seed()
+    seed = new_seed()
     found = [answer.using(_moved, seed + k) for k in range(2)]
     if any(one["frozen"] for one in found):
         raise Mistake("left_frozen")
@@ -293,7 +286,7 @@ class Run:
 
 def resume(answer) -> None:
     """answer = (save, load): what save(run) returns lets load(run, saved) go on."""
-    told = answer.using(_resumed, _seed())
+    told = answer.using(_resumed, new_seed())
     same, missing = told["same"], [n for n, equal in told["same"].items() if not equal]
     if told["old_changed"]:
         raise Mistake("old_changed")

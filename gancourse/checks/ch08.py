@@ -7,24 +7,17 @@ from torch import Tensor
 from torch.nn.functional import softplus
 
 from gancourse.checks.compare import COMMON, each, equal, expect, tensor, unchanged
+from gancourse.checks.probes import normal, stream
 from gancourse.checks.verdict import Exercise, Hint, Mistake
-
-_RNG = torch.Generator()
-_RNG.seed()
-
-
-def _random(*shape: int, scale: float = 1.0) -> Tensor:
-    return scale * torch.randn(*shape, generator=_RNG)
-
 
 # ------------------------------------------------------------------ 08.kl
 
 
 def kl(answer) -> None:
     """answer(mean, log_variance): divergence from N(0, 1) per sample, shape (N,)."""
-    mean = _random(6, 4)
+    mean = normal(6, 4)
     # First above 0, where even a log_variance that is taken for a variance has a log.
-    for log_variance in (torch.rand(6, 4, generator=_RNG) + 0.2, _random(6, 4)):
+    for log_variance in (torch.rand(6, 4, generator=stream()) + 0.2, normal(6, 4)):
         got = tensor(answer(mean, log_variance), (6,))
         unchanged(answer)
         m, v = mean.double(), log_variance.double()
@@ -119,7 +112,7 @@ _KL = {
 
 def reparameterise(answer) -> None:
     """answer(mean, log_variance, noise): a code, differentiable in the first two."""
-    case = _random(5, 3), _random(5, 3), _random(5, 3)
+    case = normal(5, 3), normal(5, 3), normal(5, 3)
     value, pulls = answer.using(_code_and_gradients, *case)
     got = tensor(value, (5, 3))
     unchanged(answer)
@@ -247,8 +240,8 @@ def elbo(answer) -> None:
     """answer(x, logits, kl): negative ELBO per image in nats, Bernoulli pixels."""
     cases = []
     for _ in range(2):
-        x = torch.rand(5, 1, 4, 3, generator=_RNG)
-        cases.append((x, _random(5, 1, 4, 3), torch.rand(5, generator=_RNG) + 1))
+        x = torch.rand(5, 1, 4, 3, generator=stream())
+        cases.append((x, normal(5, 1, 4, 3), torch.rand(5, generator=stream()) + 1))
     got = each(answer, cases)
 
     def over(rule) -> Tensor:
@@ -370,8 +363,8 @@ _ELBO = {
 def noising(answer) -> None:
     """answer(x, betas, t, noise): x_t of a diffusion, t (N,) the index of its β."""
     # N is also the width: a forgotten reshape of t would otherwise only raise.
-    x, noise = _random(2, 4, 2, 3, 4)
-    betas = torch.rand(6, generator=_RNG) * 0.1 + 0.03
+    x, noise = normal(2, 4, 2, 3, 4)
+    betas = torch.rand(6, generator=stream()) * 0.1 + 0.03
     t = torch.tensor([0, 2, 5, 3])
     got = tensor(answer(x, betas, t, noise), (4, 2, 3, 4))
     unchanged(answer)
@@ -481,8 +474,8 @@ _NOISING = {
 def denoise(answer) -> None:
     """answer(x_t, noise, kept_t, kept_s): a DDIM step to an earlier time s."""
     cases = [
-        (_random(2, 5), _random(2, 5), 0.2, 0.7),
-        (_random(2, 5), _random(2, 5), 0.5, 1),
+        (normal(2, 5), normal(2, 5), 0.2, 0.7),
+        (normal(2, 5), normal(2, 5), 0.5, 1),
     ]
     got = each(answer, cases, (2, 5))
 
