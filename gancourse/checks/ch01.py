@@ -425,7 +425,8 @@ def _gaps(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
 def wasserstein(answer) -> None:
     """answer(a, b): W₁ between samples a (N,) and b (M,) on the line, any N and M."""
     for n, m in [(6, 6), (4, 7), (9, 3)]:
-        a, b = normal(n), 2 * normal(m) + 1
+        # b reaches farther on both sides: else W₁ may be the difference of means.
+        a, b = normal(n), torch.cat([normal(m - 2) + 1, torch.tensor([7.0, -6.0])])
         got = tensor(answer(a, b), ())
         unchanged(answer)
         k = min(n, m)

@@ -331,7 +331,10 @@ _FLOOR = {
 
 def kernel(answer) -> None:
     """answer(a, b): unbiased squared MMD with the kernel (x·y / d + 1)³."""
-    cases = [(normal(6, 3), normal(9, 3) + 0.5), (normal(8, 3), 1.3 * normal(5, 3))]
+    # The first clearly above 0: else a clamped estimate might be 0 throughout.
+    cases = [(normal(6, 3), normal(9, 3) + 1.5), (normal(8, 3), 1.3 * normal(5, 3))]
+    while _mmd(*cases[0]) < 0.1:
+        cases[0] = normal(6, 3), normal(9, 3) + 1.5
     while len(cases) < 3:  # equal laws, where the estimate falls below 0 by chance
         pair = normal(6, 3), normal(7, 3)
         cases += [pair] if _mmd(*pair) < -0.1 else []
