@@ -1,6 +1,7 @@
 """Checks of notebook 06, programs: an epoch healed, a step and its effect."""
 
 from collections.abc import Callable
+from functools import lru_cache
 
 import torch
 from torch import Tensor, nn
@@ -358,23 +359,27 @@ def _given(answer, step, seed: int) -> tuple:
 
 def effect(answer) -> None:
     """answer(step, healthy, G, D, real, z): how far a step is from the healthy one."""
-    got, right, moved = [], [], False
-    wrong: dict[str, list] = {name: [[] for _ in ways] for name, ways in _WAYS.items()}
-    for step in _ACCUSED.values():
-        seed = new_seed()
-        told, changed = answer.using(_given, step, seed)
-        got.append(tensor(told, ()))
-        moved = moved or changed
-        right.append(_measure(step, seed))
-        for name, ways in _WAYS.items():
-            for values, way in zip(wrong[name], ways, strict=True):
-                values.append(_measure(step, seed, **way))
-    if moved:
+    seeds = [new_seed() for _ in _ACCUSED]
+    told = [
+        answer.using(_given, step, seed)
+        for step, seed in zip(_ACCUSED.values(), seeds, strict=True)
+    ]
+    got = torch.stack([tensor(number, ()) for number, _ in told])
+    if any(changed for _, changed in told):
         raise Mistake("no_copies")
-    found = {name: list(map(torch.stack, lists)) for name, lists in wrong.items()}
-    expect(torch.stack(got), torch.stack(right), found, rtol=1e-3, atol=1e-5)
+
+    def over(**way) -> Tensor:
+        pairs = zip(_ACCUSED.values(), seeds, strict=True)
+        return torch.stack([_measure(step, seed, **way) for step, seed in pairs])
+
+    right = over()
+    if equal(got, right, 1e-3, 1e-5):
+        return
+    wrong = {name: [over(**way) for way in ways] for name, ways in _WAYS.items()}
+    expect(got, right, wrong, rtol=1e-3, atol=1e-5)
 
 
+@lru_cache(maxsize=256)
 def _moves(step, seed: int, adam: bool = False, rate: float = 0.1) -> list[Tensor]:
     G, D, real, z = _case(seed)
     kind = torch.optim.Adam if adam else torch.optim.SGD
