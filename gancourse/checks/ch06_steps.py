@@ -44,11 +44,10 @@ _RAISED = {  # an exception of the sick program, and which illness it is of
 }
 
 
-def _played(epoch, seed: int) -> dict:
-    """How an epoch of batches of 64, 64 and 20 moves D and G, and what it returns."""
+def _played(epoch, seed: int, sizes: tuple[int, ...] = (64, 64, 20)) -> dict:
+    """How an epoch of such batches moves D and G, and what it returns."""
     G, D = _players(seed)
     rng = torch.Generator().manual_seed(seed)
-    sizes = (64, 64, 20)
     reals = [torch.randn(n, 2, generator=rng) + 1 for n in sizes]
     latents = [torch.randn(n, 2, generator=rng) for n in sizes]
     d_opt, g_opt = (torch.optim.SGD(P.parameters(), 0.05) for P in (D, G))
@@ -80,12 +79,11 @@ def heal(answer) -> None:
         for name in _ILL:
             if _moved_as(found, name, seed):
                 raise Mistake(_ALSO.get(name, name))
-        raise Mistake("other_value", _part_that_is_right(found, seed))
+        raise Mistake("other_value", _part_that_is_right(answer, seed))
     losses = _losses(seed)
     sizes = torch.tensor([64.0, 64.0, 20.0]).double()
     value = found["value"]
-    got = tensor(value, None if type(value) in (list, tuple) else ())
-    if got.shape == losses.shape:
+    if tensor(value).shape == losses.shape:
         raise Mistake("list_returned")
     wrong = {
         "last_loss": losses[-1],
@@ -106,11 +104,12 @@ def _moved_as(found: dict, kind: str, seed: int) -> bool:
     )
 
 
-def _part_that_is_right(found: dict, seed: int) -> str:
-    right = _played(_epoch("right"), seed)["moved"][0]
-    same = equal(tensor(found["moved"][0]), right, 1e-3, 1e-6)
-    return "It runs now, but D" + (
-        " is right and G is not." if same else " is not right."
+def _part_that_is_right(answer, seed: int) -> str:
+    """Who is right after one batch alone: later D depends on G, and G on D."""
+    found = answer.using(_played, seed, (64,))["moved"][0]
+    same = equal(tensor(found), _played(_epoch("right"), seed, (64,))["moved"][0], 1e-3)
+    return (
+        "It runs; D's move is right, G's is not." if same else "D's move is not right."
     )
 
 
@@ -125,6 +124,7 @@ _ILL = (
     "labels_swapped", "g_label_zero", "halved", "d_not_cleared", "only_first",
     "cut_and_twice", "cut_and_sigmoids", "twice_and_sigmoids", "twice_not_cleared",
     "all_three", "d_sigmoids", "g_sigmoids", "d_never", "g_not_cleared", "reals_only",
+    "g_first", "saturating", "smoothed",
 )  # fmt: skip
 _ALSO = {
     "cut_and_twice": "fakes_cut_off",
@@ -157,6 +157,8 @@ def _epoch(kind: str, found: list | None = None):
         s_real, s_fake = d_given(D(real)), d_given(D(fake))
         sign = -1 if kind == "labels_swapped" else 1
         d_loss = softplus(-sign * s_real).mean()
+        if kind == "smoothed":  # labels 0.9: bce is linear in the label
+            d_loss = 0.9 * d_loss + 0.1 * softplus(s_real).mean()
         if kind != "reals_only":
             d_loss = d_loss + softplus(sign * s_fake).mean()
         (d_loss / 2 if kind == "halved" else d_loss).backward()
@@ -171,7 +173,8 @@ def _epoch(kind: str, found: list | None = None):
         if kind == "twice_not_cleared":
             d_opt.zero_grad()
         s = g_given(D(fake))
-        softplus(s if kind == "g_label_zero" else -s).mean().backward()
+        losses = {"g_label_zero": softplus(s), "saturating": -softplus(s)}
+        losses.get(kind, softplus(-s)).mean().backward()
         if kind not in _CUT:
             g_opt.step()
         if kind in _TWICE or kind == "twice_not_cleared":
@@ -183,6 +186,10 @@ def _epoch(kind: str, found: list | None = None):
                 break
             if kind == "old_gradients":
                 g_opt.zero_grad()
+            if kind == "g_first":
+                move_g(D, G(z), d_opt, g_opt)
+                move_d(D, real, G(z).detach(), d_opt)
+                continue
             fake = G(z)
             move_d(D, real, fake if kind == "old_gradients" else fake.detach(), d_opt)
             fake = G(z)
@@ -258,6 +265,21 @@ _HEAL = {
         "Your G makes its samples look faker with each step.",
         "In its own move it is told the label of fakes.",
         "G wants its fakes called real: ones.",
+    ),
+    "g_first": Hint(
+        "Your G moves before D does.",
+        "That is a legal game, but the program had D first.",
+        "First everything about D, with d_opt.step(); then G.",
+    ),
+    "saturating": Hint(
+        "Your G hardly moves where D is sure.",
+        "You minimise log(1 − D): minus the loss with label 0.",
+        "The program had label 1: bce(D(fake), ones).",
+    ),
+    "smoothed": Hint(
+        "Your D is told 0.9 for reals.",
+        "Softer labels are a treatment of their own, for another illness.",
+        "Leave what is not ill: ones.",
     ),
     "halved": Hint(
         "Your D moves in the right direction, half as far.",

@@ -308,6 +308,58 @@ def heal_frozen(G, D, reals, latents, d_opt, g_opt):
     return losses.mean()
 
 
+def heal_catenated(G, D, reals, latents, d_opt, g_opt):
+    """One mean over reals and fakes: half of the program's loss."""
+    losses = []
+    for real, z in zip(reals, latents, strict=True):
+        fake = G(z)
+        both = torch.cat([real, fake.detach()])
+        labels = torch.cat([torch.ones(len(real), 1), torch.zeros(len(z), 1)])
+        losses.append(bce(D(both), labels))
+        for opt, loss in ((d_opt, losses[-1]), (g_opt, None)):
+            opt.zero_grad()
+            loss = F.softplus(-D(fake)).mean() if loss is None else loss
+            loss.backward()
+            opt.step()
+    return sum(map(float, losses)) / len(losses)
+
+
+def heal_other(label=1.0, g=lambda s: F.softplus(-s)):
+    """Healed, with another label for reals or another loss of G."""
+
+    def epoch(G, D, reals, latents, d_opt, g_opt):
+        found = []
+        for real, z in zip(reals, latents, strict=True):
+            s, fake = D(real), G(z)
+            d_loss = (
+                bce(s, torch.full_like(s, label)) + F.softplus(D(fake.detach())).mean()
+            )
+            d_opt.zero_grad()
+            d_loss.backward()
+            d_opt.step()
+            g_opt.zero_grad()
+            g(D(fake)).mean().backward()
+            g_opt.step()
+            found.append(d_loss.item())
+        return np.mean(found)
+
+    return epoch
+
+
+def heal_g_first(G, D, reals, latents, d_opt, g_opt):
+    found = []
+    for real, z in zip(reals, latents, strict=True):
+        g_opt.zero_grad()
+        F.softplus(-D(G(z))).mean().backward()
+        g_opt.step()
+        d_opt.zero_grad()
+        d_loss = F.softplus(-D(real)).mean() + F.softplus(D(G(z).detach())).mean()
+        d_loss.backward()
+        d_opt.step()
+        found.append(d_loss.item())
+    return sum(found) / len(found)
+
+
 def sick(
     fixed=False, name=False, cut=False, twice=False, sigmoid=False, value="mean", **also
 ):
@@ -384,14 +436,20 @@ HEAL_WRONG = {
     "labels_swapped": sick(swap=True),
     "reals_only": sick(reals=True),
     "g_label_zero": sick(zero=True),
-    "halved": sick(half=True),
+    "halved": [sick(half=True), heal_catenated],
+    "g_first": heal_g_first,
+    "saturating": heal_other(g=lambda s: -F.softplus(s)),
+    "smoothed": heal_other(label=0.9),
     "d_never": sick(d_rests=True),
     "left_frozen": sick(freeze=True),
     "last_loss": sick(value="last"),
     "losses_summed": sick(value="sum"),
     "weighted": sick(value="weighted"),
     "halved_value": sick(value="half"),
-    "list_returned": sick(value="list"),
+    "list_returned": [
+        sick(value="list"),
+        lambda *given: torch.tensor(sick(value="list")(*given)),
+    ],
     "keeps_graph": sick(value="graph"),
     "returns_nothing": sick(value="none"),
 }
