@@ -370,7 +370,7 @@ def weights(answer) -> None:
         # Near ones within one, two and three deviations: the limit shows.
         turn = uniform(100, high=2 * math.pi)
         on = on + uniform(100, 1, high=0.28) * torch.stack([turn.cos(), turn.sin()], 1)
-        off = torch.tensor([[0.4, 0.3]]).expand(60, 2)  # nearest to the first mode
+        off = torch.tensor([[0.6, 0.2]]).expand(60, 2)  # nearest to the first mode
         fake = torch.cat([on, off])[torch.randperm(160, generator=stream())]
         near, mode = torch.cdist(fake, mixture.centers).min(1)
         got = tensor(answer(fake, mixture), ())
@@ -387,7 +387,8 @@ def weights(answer) -> None:
             return (counted / counted.sum() - fair).abs().sum() / 2
 
         wrong = {
-            "other_limit": [within(0.1), within(0.2)],
+            "other_limit": [within(0.1), within(0.2), within(0.03)],
+            "squared_distance": within(0.3**0.5),
             "not_halved": d.sum(),
             "all_samples": (everything - fair).abs().sum() / 2,
             "share_of_all": (share * 100 / 160 - fair).abs().sum() / 2,
@@ -421,6 +422,11 @@ _WEIGHTS = {
         "You leave out samples that are near enough.",
         "Your limit is one or two standard deviations.",
         "Three: distance <= 3 * mixture.std.",
+    ),
+    "squared_distance": Hint(
+        "Samples that lie beyond three standard deviations still count.",
+        "You compare the squared distance with a distance.",
+        "Take the root, or compare with (3 * mixture.std) ** 2.",
     ),
     "weights_not_normalised": Hint(
         "For weights that do not sum to 1 your number is far too large.",

@@ -233,10 +233,10 @@ def gap(fake, mixture):
     return (shares(fake, mixture) - fair(mixture)).abs()
 
 
-def within(deviations):
+def within(deviations, power=1):
     def answer(fake, mixture):
         distance, mode = torch.cdist(fake, mixture.centers).min(1)
-        good = mode[distance <= deviations * mixture.std]
+        good = mode[distance**power <= deviations * mixture.std]
         counts = torch.bincount(good, minlength=len(mixture.centers)).float()
         return (counts / counts.sum() - fair(mixture)).abs().sum() / 2
 
@@ -248,6 +248,7 @@ WEIGHTS_WRONG = {
     "all_samples": all_samples,
     "share_of_all": share_of_all,
     "other_limit": within(1),
+    "squared_distance": within(3, power=2),
     "weights_not_normalised": lambda x, m: (
         (shares(x, m) - (fair(m) if m.weights is None else m.weights)).abs().sum() / 2
     ),
