@@ -5,12 +5,15 @@ import functools
 import math
 
 import numpy as np
+import pytest
 import torch
 import torch.nn.functional as F
 from table import cases, passes, recognised
 from torch import nn
 
+from gancourse import clinic
 from gancourse.checks import ch06
+from gancourse.models import mlp
 
 # ruff: noqa: E731
 
@@ -655,3 +658,23 @@ def test_a_right_answer_passes_however_it_is_written(name, answer):
 @wrong
 def test_a_wrong_answer_is_recognised_by_its_misconception(name, mistake, answer):
     recognised(name, mistake, answer)
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("patient", "ABCDEFGHKL")
+def test_the_recorded_logs_are_those_of_the_clinic(patient):
+    """A run with a seed of its own is read like the recorded ones of its kind."""
+    torch.manual_seed(300)
+    G, D = mlp.mlp([4, 32, 32, 1]), mlp.mlp([1, 32, 32, 1], lambda: nn.LeakyReLU(0.2))
+    opts = [torch.optim.Adam(P.parameters(), 2e-3, (0.5, 0.99)) for P in (G, D)]
+    for k in range(1500):
+        for opt in opts:
+            opt.param_groups[0]["lr"] = 2e-3 * (1 - k / 1500)
+        real, z = 4 + torch.randn(128, 1), torch.randn(128, 4)
+        d_loss, g_loss = clinic.PATIENTS[patient](G, D, *opts, real, z)
+    with torch.no_grad():
+        real, fake = 4 + torch.randn(1000, 1), G(torch.randn(1000, 4))
+        says = [D(x).sigmoid().mean() for x in (real, fake)]
+        row = [d_loss, g_loss, *says, fake.mean(), fake.std()]
+    log = dict(zip(ch06.COLUMNS, map(float, row), strict=True))
+    assert triage_branches(log) == ("healthy" if patient in "KL" else patient), log
