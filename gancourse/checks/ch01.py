@@ -6,16 +6,8 @@ import torch
 from torch.nn.functional import logsigmoid, softplus
 
 from gancourse.checks.compare import COMMON, expect, tensor, unchanged
+from gancourse.checks.probes import normal, stream
 from gancourse.checks.verdict import Exercise, Hint, Mistake
-
-
-def _random(*shape: int, scale: float = 1.0) -> torch.Tensor:
-    """Fresh numbers at every check: an answer that knows the example by heart fails."""
-    return scale * torch.randn(*shape, generator=_RNG)
-
-
-_RNG = torch.Generator()
-_RNG.seed()
 
 # ------------------------------------------------------------------ 01.pushforward
 
@@ -27,7 +19,7 @@ def _normal(z: torch.Tensor) -> torch.Tensor:
 def pushforward(answer) -> None:
     """answer(x, a, b): density at x (N,) of G(z) = a z + b, z ~ N(0, 1), a not 0."""
     for a, b in [(-2.0, 1.5), (0.5, -0.3), (3.0, 0.7)]:
-        x = _random(20, scale=2.0) + b
+        x = normal(20, scale=2.0) + b
         z = (x - b) / a
         got = tensor(answer(x, a, b), (20,))
         unchanged(answer)
@@ -94,8 +86,8 @@ def value(answer) -> None:
     """answer(real_logits, fake_logits): V, a number, exact even for logits of ±1000."""
     # Logits for which a forgotten sigmoid gives numbers, not nan: it can be named.
     real, fake = (
-        torch.rand(7, generator=_RNG) + 0.2,
-        0.8 - torch.rand(7, generator=_RNG),
+        torch.rand(7, generator=stream()) + 0.2,
+        0.8 - torch.rand(7, generator=stream()),
     )
     got = tensor(answer(real, fake), ())
     unchanged(answer)
@@ -193,7 +185,10 @@ _VALUE = {
 def best_discriminator(answer) -> None:
     """answer(p, q, share, label): D* for densities p, q (N,), a share of reals, and
     labels `label` for reals, 0 for fakes."""
-    p, q = torch.rand(9, generator=_RNG) + 0.1, torch.rand(9, generator=_RNG) + 0.1
+    p, q = (
+        torch.rand(9, generator=stream()) + 0.1,
+        torch.rand(9, generator=stream()) + 0.1,
+    )
     for share, label in [(0.5, 1.0), (0.25, 1.0), (0.5, 0.9), (0.7, 0.8)]:
         got = tensor(answer(p, q, share, label), (9,))
         unchanged(answer)
@@ -265,7 +260,7 @@ _BEST = {
 def jsd(answer) -> None:
     """answer(real_logits, fake_logits): the lower bound on the JSD in nats that a D
     with these logits on fresh samples proves."""
-    real, fake = _random(9) + 2, _random(9) - 2
+    real, fake = normal(9) + 2, normal(9) - 2
     got = tensor(answer(real, fake), ())
     unchanged(answer)
     loss = softplus(-real).mean() + softplus(fake).mean()
@@ -430,7 +425,8 @@ def _gaps(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
 def wasserstein(answer) -> None:
     """answer(a, b): W₁ between samples a (N,) and b (M,) on the line, any N and M."""
     for n, m in [(6, 6), (4, 7), (9, 3)]:
-        a, b = _random(n), 2 * _random(m) + 1
+        # b reaches farther on both sides: else W₁ may be the difference of means.
+        a, b = normal(n), torch.cat([normal(m - 2) + 1, torch.tensor([7.0, -6.0])])
         got = tensor(answer(a, b), ())
         unchanged(answer)
         k = min(n, m)

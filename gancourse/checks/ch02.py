@@ -8,10 +8,8 @@ from torch.nn.functional import softplus
 
 from gancourse import data
 from gancourse.checks.compare import COMMON, equal, expect, tensor, unchanged
+from gancourse.checks.probes import new_seed, stream, uniform
 from gancourse.checks.verdict import Exercise, Hint, Mistake
-
-_RNG = torch.Generator()
-_RNG.seed()
 
 # ------------------------------------------------------------------ 02.step
 
@@ -54,6 +52,8 @@ def _moved(step, seed: int) -> list[Tensor]:
     G, D, *rest = _set_up(seed)
     before = [nn.utils.parameters_to_vector(P.parameters()).clone() for P in (D, G)]
     step(G, D, *rest)
+    if not all(p.requires_grad for P in (G, D) for p in P.parameters()):
+        return []
     after = [nn.utils.parameters_to_vector(P.parameters()) for P in (D, G)]
     moved = [(a - b).detach() for a, b in zip(after, before, strict=True)]
     left = [p.grad if p.grad is not None else 0 * p for p in G.parameters()]
@@ -72,12 +72,18 @@ def _step(kind: str = "right"):
             "only_reals": lambda: (1 - s_real).relu(),
             "labels_swapped": lambda: (1 + s_real).relu() + (1 - s_fake).relu(),
             "halved": lambda: ((1 - s_real).relu() + (1 + s_fake).relu()) / 2,
+            "summed": lambda: len(s_real) * ((1 - s_real).relu() + (1 + s_fake).relu()),
         }
         right = lambda: (1 - s_real).relu() + (1 + s_fake).relu()  # noqa: E731
         return losses.get(kind, right)().mean()
 
     def g_loss(s: Tensor) -> Tensor:
-        losses = {"g_sign": s, "g_hinge": (1 - s).relu(), "g_other": softplus(-s)}
+        losses = {
+            "g_sign": s,
+            "g_hinge": (1 - s).relu(),
+            "g_other": softplus(-s),
+            "summed": -len(s) * s,
+        }
         return losses.get("g_other" if kind == "other_loss" else kind, -s).mean()
 
     def step(G, D, real, z_d, z_g, d_opt, g_opt):
@@ -87,6 +93,21 @@ def _step(kind: str = "right"):
             d_loss(D(real), D(G(z_d).detach())).backward()
             if kind != "d_never_moves":
                 d_opt.step()
+            if kind == "d_turn_twice":
+                move_again()
+
+        def move_again():
+            d_opt.zero_grad()
+            d_loss(D(real), D(G(z_d).detach())).backward()
+            d_opt.step()
+
+        def at_once():
+            d_opt.zero_grad()
+            d_loss(D(real), D(G(z_d).detach())).backward()
+            g_opt.zero_grad()
+            g_loss(D(G(z_g))).backward()
+            d_opt.step()
+            g_opt.step()
 
         def move_g():
             if kind != "g_not_cleared":
@@ -100,7 +121,8 @@ def _step(kind: str = "right"):
             if kind == "d_moves_twice":
                 d_opt.step()
 
-        for move in (move_g, move_d) if kind == "g_first" else (move_d, move_g):
+        moves = {"g_first": (move_g, move_d), "both_at_once": (at_once,)}
+        for move in moves.get(kind, (move_d, move_g)):
             move()
 
     return step
@@ -108,11 +130,13 @@ def _step(kind: str = "right"):
 
 def step(answer) -> None:
     """answer(G, D, real, z_d, z_g, d_opt, g_opt): one step of the hinge game."""
-    seed = int(torch.randint(1 << 30, (1,), generator=_RNG))
+    seed = new_seed()
     while not _telling(seed):
         seed += 1
     # Several seeds: with one alone no logit might lie where two losses differ.
     got = [_both(answer.using(_moved, seed + k)) for k in range(3)]
+    if not all(got):
+        raise Mistake("left_frozen")
     if _as(got, "right", seed):
         return
     for name in _STEP:
@@ -187,6 +211,26 @@ _STEP = {
         "Your D moves in the right direction, half as far.",
         "You averaged real and fake together. The loss adds two means.",
         "relu(1 − s_real).mean() + relu(1 + s_fake).mean().",
+    ),
+    "summed": Hint(
+        "Your players' steps grow with the batch.",
+        "The losses are sums over the batch.",
+        "E is a mean: .mean().",
+    ),
+    "both_at_once": Hint(
+        "Your D steps along G's loss, too.",
+        "Both losses go backward before anybody steps, and g_loss reaches D's weights.",
+        "Finish D's move, with d_opt.step(), before you compute g_loss.",
+    ),
+    "d_turn_twice": Hint(
+        "Your D takes two steps in its turn.",
+        "One step of the game is one step of each player here.",
+        "One d_opt.step().",
+    ),
+    "left_frozen": Hint(
+        "After your step some weights can not be trained any more.",
+        "requires_grad_(False) holds until somebody takes it back.",
+        "D.requires_grad_(True) when G's move is over.",
     ),
     "g_sign": Hint(
         "Your G makes its samples look faker with each step.",
@@ -316,24 +360,48 @@ _TWO_THIRDS = {
 
 # ------------------------------------------------------------------ 02.weights
 
+# In each mode, within one, two and three deviations. With these no two mistakes agree.
+_COUNTS = [
+    ([10, 20, 6, 0], [30, 30, 10, 0], [46, 34, 20, 0]),
+    ([4, 10, 12, 8], [8, 15, 20, 36], [10, 20, 30, 40]),
+]
+
+
+def _clouds(mixture: data.Mixture, counts: tuple) -> Tensor:
+    """160 shuffled points: so many within 1, 2, 3 deviations of modes, 60 of none."""
+    one, two, three = map(torch.tensor, counts)
+    shells = torch.cat([one, two - one, three - two])
+    mode = torch.arange(4).repeat(3).repeat_interleave(shells)
+    far = torch.tensor([0.05, 0.15, 0.25]).repeat_interleave(4)
+    turn = uniform(100, high=2 * math.pi)
+    around = torch.stack([turn.cos(), turn.sin()], 1)
+    on = mixture.centers[mode] + far.repeat_interleave(shells)[:, None] * around
+    first = mixture.centers[0]
+    back = torch.tensor([0.45, 0.9]).repeat(30)[:, None]
+    off = first - back * first / first.norm()  # nearest to the first mode, yet far
+    return torch.cat([on, off])[torch.randperm(160, generator=stream())]
+
 
 def weights(answer) -> None:
     """answer(fake, mixture): total variation between the modes' shares and weights."""
     ring = data.ring(4, std=0.1)
     uneven = data.Mixture(ring.centers, 0.1, torch.tensor([4.0, 2.0, 1.0, 1.0]))
-    for mixture, counts in [(ring, [46, 34, 20, 0]), (uneven, [10, 20, 30, 40])]:
-        on = mixture.centers.repeat_interleave(torch.tensor(counts), 0)
-        on = on + 0.03 * torch.randn(on.shape, generator=_RNG)
-        off = torch.tensor([[0.4, 0.3]]).expand(60, 2)  # nearest to the first mode
-        fake = torch.cat([on, off])[torch.randperm(160, generator=_RNG)]
+    for mixture, counts in [(ring, _COUNTS[0]), (uneven, _COUNTS[1])]:
+        fake, counts = _clouds(mixture, counts), torch.tensor(counts[2])
+        near, mode = torch.cdist(fake, mixture.centers).min(1)
         got = tensor(answer(fake, mixture), ())
         unchanged(answer)
         fair = torch.ones(4) if mixture.weights is None else mixture.weights
         fair = (fair / fair.sum()).double()
-        share = torch.tensor(counts).double() / 100
-        everything = torch.tensor([counts[0] + 60, *counts[1:]]).double() / 160
+        share = counts.double() / 100
+        everything = (counts + torch.tensor([60, 0, 0, 0])).double() / 160
         d = (share - fair).abs()
         even = torch.full((4,), 0.25, dtype=torch.double)
+
+        def within(limit: float) -> Tensor:
+            counted = torch.bincount(mode[near <= limit], minlength=4).double()
+            return (counted / counted.sum() - fair).abs().sum() / 2
+
         wrong = {
             "not_halved": d.sum(),
             "all_samples": (everything - fair).abs().sum() / 2,
@@ -343,6 +411,9 @@ def weights(answer) -> None:
             "largest": d.max(),
             "squared": d.square().sum() / 2,
             "empty_modes_dropped": d[share > 0].sum() / 2,
+            "weights_not_normalised": (share - 8 * fair).abs().sum() / 2,
+            "other_limit": [within(0.1), within(0.2)],
+            "squared_distance": within(0.3**0.5),
         }
         expect(got, d.sum() / 2, wrong, rtol=1e-3)
 
@@ -362,6 +433,21 @@ _WEIGHTS = {
         "Your shares do not sum to 1.",
         "You count good samples, but divide by the number of all samples.",
         "Divide by the number of the good ones.",
+    ),
+    "other_limit": Hint(
+        "You leave out samples that are near enough.",
+        "Your limit is one or two standard deviations.",
+        "Three: distance <= 3 * mixture.std.",
+    ),
+    "squared_distance": Hint(
+        "Samples that lie beyond three standard deviations still count.",
+        "You compare the squared distance with a distance.",
+        "Take the root, or compare with (3 * mixture.std) ** 2.",
+    ),
+    "weights_not_normalised": Hint(
+        "For weights that do not sum to 1 your number is far too large.",
+        "mixture.weights are compared as they come.",
+        "Divide them by their sum.",
     ),
     "weights_ignored": Hint(
         "For a mixture with unequal weights your number is wrong.",

@@ -8,14 +8,12 @@ from torch import Tensor, nn
 
 from gancourse.checks import ch03_critic
 from gancourse.checks.compare import COMMON, each, expect, tensor
+from gancourse.checks.probes import new_seed, stream
 from gancourse.checks.verdict import Exercise, Hint, Mistake
-
-_RNG = torch.Generator()
-_RNG.seed()
 
 
 def _between(low: float, high: float) -> float:
-    return low + (high - low) * torch.rand((), generator=_RNG).item()
+    return low + (high - low) * torch.rand((), generator=stream()).item()
 
 
 # ------------------------------------------------------------------ 03.radius
@@ -117,7 +115,7 @@ _RADIUS = {
 
 def average(answer) -> None:
     """answer(average, G, beta): move the averaged generator one step, in place."""
-    seed, beta = int(torch.randint(1 << 30, (1,), generator=_RNG)), _between(0.6, 0.8)
+    seed, beta = new_seed(), _between(0.6, 0.8)
     found = answer.using(_averaged, seed, beta)
     if any(found["shared"]):
         raise Mistake("shares_memory")

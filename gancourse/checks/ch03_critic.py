@@ -6,15 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from gancourse.checks.compare import COMMON, equal, expect, tensor, unchanged
+from gancourse.checks.probes import new_seed, normal, stream
 from gancourse.checks.verdict import Exercise, Hint, Mistake
-
-_RNG = torch.Generator()
-_RNG.seed()
-
-
-def _random(*shape: int, scale: float = 1.0) -> Tensor:
-    return scale * torch.randn(*shape, generator=_RNG)
-
 
 # ------------------------------------------------------------------ 03.penalty
 
@@ -46,8 +39,8 @@ def penalty(answer) -> None:
 
 def _examined(answer, shape: tuple[int, ...]) -> tuple:
     """One call: the value, what is right, what is wrong, and both gradients."""
-    real, fake = _random(2, *shape)
-    t = torch.rand(shape[0], generator=_RNG)
+    real, fake = normal(2, *shape)
+    t = torch.rand(shape[0], generator=stream())
     D = _critic(real.lerp(fake, t.view(-1, 1, 1, 1)))
     value, pull = answer.using(_value_and_gradients, D, real, fake, t)
     unchanged(answer)
@@ -64,7 +57,7 @@ def _rows(values: list) -> Tensor | list[Tensor]:
 def _critic(points: Tensor) -> _Critic:
     """A critic whose slopes at these points lie on both sides of 1."""
     with torch.random.fork_rng():
-        torch.manual_seed(int(torch.randint(1 << 30, (1,), generator=_RNG)))
+        torch.manual_seed(new_seed())
         D = _Critic(points[0].numel())
     with torch.no_grad():
         D.net[0].weight.mul_(2.5)
@@ -227,7 +220,7 @@ _PENALTY = {
 
 def clipping(answer) -> None:
     """answer(D, real, fake, d_opt, how, limit): a critic's step, clipped either way."""
-    seed = int(torch.randint(1 << 30, (1,), generator=_RNG))
+    seed = new_seed()
     # A limit that bites, one that gradients never reach, and one for the weights.
     cases = [("gradient", 0.03), ("gradient", 1e3), ("weights", 0.2)]
     got = [tensor(answer.using(_after, seed, *case)) for case in cases]
@@ -428,9 +421,9 @@ def _of_list(answer, *weights) -> object:
 
 def _stretching(rows: int, columns: int) -> Tensor:
     """A matrix with one clear largest singular value, so that iterations converge."""
-    u, v = _random(rows), _random(columns)
+    u, v = normal(rows), normal(columns)
     clear = 4 * torch.outer(u / u.norm(), v / v.norm())
-    return clear + _random(rows, columns, scale=0.15)
+    return clear + normal(rows, columns, scale=0.15)
 
 
 _LIPSCHITZ = {

@@ -8,26 +8,15 @@ from torch import Tensor, nn
 
 from gancourse.checks import ch04_loop
 from gancourse.checks.compare import COMMON, equal, expect, tensor, unchanged
+from gancourse.checks.probes import new_seed, normal, stream
 from gancourse.checks.verdict import Exercise, Hint, Mistake
-
-_RNG = torch.Generator()
-_RNG.seed()
-
-
-def _random(*shape: int, scale: float = 1.0) -> Tensor:
-    return scale * torch.randn(*shape, generator=_RNG)
-
-
-def _seed() -> int:
-    return int(torch.randint(1 << 30, (1,), generator=_RNG))
-
 
 # ------------------------------------------------------------------ 04.init
 
 
 def init(answer) -> None:
     """answer(module), as in net.apply(answer): DCGAN's initialisation."""
-    found = answer.using(_initialised, _seed())
+    found = answer.using(_initialised, new_seed())
     drawn = ("conv", "transposed", "linear", "norm")
     old, new = ({n: tensor(found[w][n]) for n in drawn} for w in ("before", "after"))
     kept = {name for name in drawn if torch.equal(old[name], new[name])}
@@ -158,8 +147,8 @@ def sizes(answer) -> None:
     cases = [
         (7, [(up, 4, 2, 1), (up, 4, 2, 1)]),
         (1, [(up, 4, 1, 0), (up, 4, 2, 1), (up, 5, 3, 1)]),
-        (int(torch.randint(30, 60, (), generator=_RNG)) * 2, [(down, 3, 2, 0)]),
-        (int(torch.randint(30, 60, (), generator=_RNG)), [(down, 5, 3, 2)] * 2),
+        (int(torch.randint(30, 60, (), generator=stream())) * 2, [(down, 3, 2, 0)]),
+        (int(torch.randint(30, 60, (), generator=stream())), [(down, 5, 3, 2)] * 2),
         (31, [(down, 4, 2, 1), (down, 3, 1, 1), (up, 3, 2, 1), (down, 4, 2, 0)]),
     ]
     got = torch.stack([tensor(answer(*case), ()) for case in cases])
@@ -278,7 +267,7 @@ _SIZES = {
 def sample(answer) -> None:
     """answer(G, z): images of an evaluating G; G is left as it was found."""
     for training in (True, False):
-        seed = _seed()
+        seed = new_seed()
         found = answer.using(_sampled, seed, training, 5)
         got = tensor(found["images"], (5, 3))
         G, z = _generator(seed, 5)
@@ -360,7 +349,7 @@ _SAMPLE = {
 
 def slerp(answer) -> None:
     """answer(a, b, t): points (T, N, d) on great circles from a to b, both (N, d)."""
-    a, b = (_random(5, 16) for _ in range(2))
+    a, b = (normal(5, 16) for _ in range(2))
     a, b = (4 * x / x.norm(dim=1, keepdim=True) for x in (a, b))
     t = torch.tensor([0.0, 0.2, 0.7, 1.0])
     got = tensor(answer(a, b, t), (4, 5, 16))

@@ -8,15 +8,8 @@ from torch import Tensor, nn
 from torch.nn.functional import softplus
 
 from gancourse.checks.compare import COMMON, equal, tensor
+from gancourse.checks.probes import new_seed
 from gancourse.checks.verdict import Exercise, Hint, Mistake
-
-_RNG = torch.Generator()
-_RNG.seed()
-
-
-def _seed() -> int:
-    return int(torch.randint(1 << 30, (1,), generator=_RNG))
-
 
 # ------------------------------------------------------------------ 04.step
 
@@ -34,7 +27,7 @@ class _Logit(nn.Module):
 
 def step(answer) -> None:
     """answer(G, D, real, z_d, z_g, d_opt, g_opt): one step, non-saturating loss."""
-    seed = _seed()
+    seed = new_seed()
     found = [answer.using(_moved, seed + k) for k in range(2)]
     if any(one["frozen"] for one in found):
         raise Mistake("left_frozen")
@@ -91,7 +84,7 @@ _STEP_KINDS = (
     "old_gradients", "d_steps_too", "g_does_not_move", "d_does_not_move", "one_loss",
     "saturating", "confusion", "g_sign", "g_label_zero", "d_sign", "labels_swapped",
     "reals_only", "halved", "d_not_cleared", "same_latents", "g_first",
-    "as_found", "d_steps_too_cleared",
+    "as_found", "d_steps_too_cleared", "summed", "both_at_once",
 )  # fmt: skip
 _ALSO = {"as_found": "old_gradients", "d_steps_too_cleared": "d_steps_too"}
 
@@ -108,6 +101,7 @@ def _gan_step(kind: str = "right"):
             ),
             "reals_only": lambda: softplus(-s_real).mean(),
             "halved": lambda: right / 2,
+            "summed": lambda: len(s_real) * right,
         }
         return losses.get(kind, lambda: right)()
 
@@ -117,6 +111,7 @@ def _gan_step(kind: str = "right"):
             "confusion": softplus(s) + softplus(-s),
             "g_sign": -softplus(-s),
             "g_label_zero": softplus(s),
+            "summed": len(s) * softplus(-s),
         }
         return losses.get(kind, softplus(-s)).mean()
 
@@ -150,7 +145,17 @@ def _gan_step(kind: str = "right"):
             (d_loss(D(real), D(G(z_d))) + g_loss(D(G(z_g)))).backward()
             d_opt.step(), g_opt.step()
             return
-        for move in (move_g, move_d) if kind == "g_first" else (move_d, move_g):
+
+        def at_once():
+            d_opt.zero_grad()
+            d_loss(D(real), D(G(z_d).detach())).backward()
+            g_opt.zero_grad()
+            g_loss(D(G(z_g))).backward()
+            d_opt.step()
+            g_opt.step()
+
+        moves = {"g_first": (move_g, move_d), "both_at_once": (at_once,)}
+        for move in moves.get(kind, (move_d, move_g)):
             move()
 
     return step
@@ -227,6 +232,16 @@ _STEP = {
         "G's move leaves gradients in D, and they add up.",
         "d_opt.zero_grad() before d_loss.backward().",
     ),
+    "summed": Hint(
+        "Your players' steps grow with the batch.",
+        "The losses are sums over the batch.",
+        "Means: .mean().",
+    ),
+    "both_at_once": Hint(
+        "Your D steps along G's loss, too.",
+        "Both losses go backward before anybody steps, and g_loss reaches D's weights.",
+        "Finish D's move, with d_opt.step(), before you compute g_loss.",
+    ),
     "same_latents": Hint(
         "Your G is trained on the fakes that D has just seen.",
         "It uses z_d. G's move has latents of its own.",
@@ -293,7 +308,7 @@ class Run:
 
 def resume(answer) -> None:
     """answer = (save, load): what save(run) returns lets load(run, saved) go on."""
-    told = answer.using(_resumed, _seed())
+    told = answer.using(_resumed, new_seed())
     same, missing = told["same"], [n for n, equal in told["same"].items() if not equal]
     if told["old_changed"]:
         raise Mistake("old_changed")

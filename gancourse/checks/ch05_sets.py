@@ -4,15 +4,8 @@ import torch
 from torch import Tensor
 
 from gancourse.checks.compare import COMMON, expect, tensor, unchanged
+from gancourse.checks.probes import normal
 from gancourse.checks.verdict import Exercise, Hint
-
-_RNG = torch.Generator()
-_RNG.seed()
-
-
-def _random(*shape: int, scale: float = 1.0) -> Tensor:
-    return scale * torch.randn(*shape, generator=_RNG)
-
 
 # ------------------------------------------------------------------ 05.precision_recall
 
@@ -43,7 +36,7 @@ def _in_order(value: object) -> object:
 def _clear_case(k: int) -> tuple[Tensor, Tensor, int]:
     """Sets in which no distance is so near to a reach that rounding could decide."""
     while True:
-        fake, real = _random(12, 2, scale=0.7) + 0.6, _random(15, 2)
+        fake, real = normal(12, 2, scale=0.7) + 0.6, normal(15, 2)
         d = torch.cdist(fake.double(), real.double())
         for one, other in ((real, d), (fake, d.T)):
             gap = (other - _reach(one.double(), k)).abs().min()
@@ -177,9 +170,9 @@ def memorisation(answer) -> None:
     """answer(fake, train, held, new): how much nearer to train than new data are."""
     cases = []
     for spread in (0.3, 0.6, 1.0):  # from near copies to new samples
-        train = _random(20, 3)
-        fake = train[:9] + _random(9, 3, scale=spread)
-        cases.append((fake, train, _random(12, 3), _random(7, 3)))
+        train = normal(20, 3)
+        fake = train[:9] + normal(9, 3, scale=spread)
+        cases.append((fake, train, normal(12, 3), normal(7, 3)))
     got = []
     for case in cases:
         got.append(tensor(answer(*case), ()))

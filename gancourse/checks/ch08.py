@@ -7,24 +7,17 @@ from torch import Tensor
 from torch.nn.functional import softplus
 
 from gancourse.checks.compare import COMMON, each, equal, expect, tensor, unchanged
+from gancourse.checks.probes import normal, stream
 from gancourse.checks.verdict import Exercise, Hint, Mistake
-
-_RNG = torch.Generator()
-_RNG.seed()
-
-
-def _random(*shape: int, scale: float = 1.0) -> Tensor:
-    return scale * torch.randn(*shape, generator=_RNG)
-
 
 # ------------------------------------------------------------------ 08.kl
 
 
 def kl(answer) -> None:
     """answer(mean, log_variance): divergence from N(0, 1) per sample, shape (N,)."""
-    mean = _random(6, 4)
+    mean = normal(6, 4)
     # First above 0, where even a log_variance that is taken for a variance has a log.
-    for log_variance in (torch.rand(6, 4, generator=_RNG) + 0.2, _random(6, 4)):
+    for log_variance in (torch.rand(6, 4, generator=stream()) + 0.2, normal(6, 4)):
         got = tensor(answer(mean, log_variance), (6,))
         unchanged(answer)
         m, v = mean.double(), log_variance.double()
@@ -48,6 +41,7 @@ _KLS = {
     "log_forgotten": lambda m, v: (m**2 + v.exp() - 1).sum(1) / 2,
     "log_added": lambda m, v: (m**2 + v.exp() - 1 + v).sum(1) / 2,
     "other_way": lambda m, v: ((1 + m**2) * (-v).exp() - 1 + v).sum(1) / 2,
+    "is_the_deviation": lambda m, v: (m**2 + v**2 - 1 - 2 * v.abs().log()).sum(1) / 2,
     "is_the_variance": lambda m, v: (m**2 + v - 1 - v.log()).sum(1) / 2,
 }
 
@@ -107,6 +101,11 @@ _KL = {
         "The order matters: the average is taken over q, the code's own law.",
         "Write E_q [log q − log p] with p = N(0, 1).",
     ),
+    "is_the_deviation": Hint(
+        "Your divergence is smallest at log_variance = ±1, not 0.",
+        "You take the encoder's second answer for the deviation itself.",
+        "It is log σ²: σ² = exp(log_variance), and log σ² is at hand.",
+    ),
     "is_the_variance": Hint(
         "Your divergence is not a number, or far off.",
         "You read log_variance as the variance itself.",
@@ -119,7 +118,7 @@ _KL = {
 
 def reparameterise(answer) -> None:
     """answer(mean, log_variance, noise): a code, differentiable in the first two."""
-    case = _random(5, 3), _random(5, 3), _random(5, 3)
+    case = normal(5, 3), normal(5, 3), normal(5, 3)
     value, pulls = answer.using(_code_and_gradients, *case)
     got = tensor(value, (5, 3))
     unchanged(answer)
@@ -247,8 +246,8 @@ def elbo(answer) -> None:
     """answer(x, logits, kl): negative ELBO per image in nats, Bernoulli pixels."""
     cases = []
     for _ in range(2):
-        x = torch.rand(5, 1, 4, 3, generator=_RNG)
-        cases.append((x, _random(5, 1, 4, 3), torch.rand(5, generator=_RNG) + 1))
+        x = torch.rand(5, 1, 4, 3, generator=stream())
+        cases.append((x, normal(5, 1, 4, 3), torch.rand(5, generator=stream()) + 1))
     got = each(answer, cases)
 
     def over(rule) -> Tensor:
@@ -291,6 +290,7 @@ _ELBOS = {
     ).mean(),
     "sigmoid_twice": lambda x, s, kl: (_cross_entropy(x, s.sigmoid()) + kl).mean(),
     "roles_exchanged": lambda x, s, kl: (_bce(s.sigmoid(), x) + kl).mean(),
+    "logits_as_target": lambda x, s, kl: (_cross_entropy(s, x) + kl).mean(),
     "half_a_likelihood": lambda x, s, kl: (
         (x * softplus(-s)).flatten(1).sum(1) + kl
     ).mean(),
@@ -352,6 +352,11 @@ _ELBO = {
         "x and the prediction are exchanged in the cross-entropy.",
         "The prediction comes first, the target second.",
     ),
+    "logits_as_target": Hint(
+        "Your loss takes the pixels for logits.",
+        "x and the logits are exchanged in the cross-entropy.",
+        "binary_cross_entropy_with_logits(logits, x): what was predicted comes first.",
+    ),
     "half_a_likelihood": Hint(
         "Black pixels cost you nothing, whatever is predicted.",
         "You have −x log p only; the term for 1 − x is missing.",
@@ -370,11 +375,13 @@ _ELBO = {
 def noising(answer) -> None:
     """answer(x, betas, t, noise): x_t of a diffusion, t (N,) the index of its β."""
     # N is also the width: a forgotten reshape of t would otherwise only raise.
-    x, noise = _random(2, 4, 2, 3, 4)
-    betas = torch.rand(6, generator=_RNG) * 0.1 + 0.03
+    x, noise = normal(2, 4, 2, 3, 4)
+    betas = torch.rand(6, generator=stream()) * 0.1 + 0.03
     t = torch.tensor([0, 2, 5, 3])
     got = tensor(answer(x, betas, t, noise), (4, 2, 3, 4))
     unchanged(answer)
+    if not equal(tensor(answer(x, betas, t, noise), (4, 2, 3, 4)), got):
+        raise Mistake("own_noise")
     b = betas.double()
     kept = (1 - b).cumprod(0)
     before = torch.cat([torch.ones(1).double(), kept[:-1]])
@@ -391,7 +398,10 @@ def noising(answer) -> None:
         "betas_multiplied": at((1 - b.cumprod(0)).sqrt(), b.cumprod(0).sqrt()),
         "betas_added": at((1 - b.cumsum(0)).clamp_min(0).sqrt(), b.cumsum(0).sqrt()),
         "exchanged": at((1 - kept).sqrt(), kept.sqrt()),
-        "one_early": at(before.sqrt(), (1 - before).sqrt()),
+        "one_early": [
+            at(before.sqrt(), (1 - before).sqrt()),
+            at(kept.roll(1).sqrt(), (1 - kept.roll(1)).sqrt()),  # kept[t - 1] at t = 0
+        ],
         "signal_whole": at(torch.ones_like(b), (1 - kept).sqrt()),
         "beta_for_noise": at(kept.sqrt(), b.sqrt()),
         "one_minus_root": at(kept.sqrt(), 1 - kept.sqrt()),
@@ -468,6 +478,11 @@ _NOISING = {
         "You use one t for the whole batch.",
         "Each image has its own: ᾱ[t] with shape (N, 1, 1, 1).",
     ),
+    "own_noise": Hint(
+        "Two calls with the same noise give two pictures.",
+        "You draw noise of your own.",
+        "Use the noise that you are given.",
+    ),
     "noise_forgotten": Hint(
         "Your images only get darker.",
         "The noise is missing.",
@@ -481,10 +496,12 @@ _NOISING = {
 def denoise(answer) -> None:
     """answer(x_t, noise, kept_t, kept_s): a DDIM step to an earlier time s."""
     cases = [
-        (_random(2, 5), _random(2, 5), 0.2, 0.7),
-        (_random(2, 5), _random(2, 5), 0.5, 1),
+        (normal(2, 5), normal(2, 5), 0.2, 0.7),
+        (normal(2, 5), normal(2, 5), 0.5, 1),
     ]
     got = each(answer, cases, (2, 5))
+    if not equal(each(answer, cases, (2, 5)), got):
+        raise Mistake("own_noise")
 
     def over(rule) -> Tensor:
         return torch.stack([rule(x.double(), e.double(), t, s) for x, e, t, s in cases])
@@ -522,6 +539,9 @@ _STEPS = {
         math.sqrt(s) * (x - e) / math.sqrt(t) + math.sqrt(1 - s) * e
     ),
     "clean_not_scaled": lambda x, e, t, s: _clean(x, e, t) + math.sqrt(1 - s) * e,
+    "clipped": lambda x, e, t, s: (
+        math.sqrt(s) * _clean(x, e, t).clamp(-1, 1) + math.sqrt(1 - s) * e
+    ),
     "divided_by_noise": lambda x, e, t, s: (
         math.sqrt(s) * (x - math.sqrt(1 - t) * e) / math.sqrt(1 - t)
         + math.sqrt(1 - s) * e
@@ -578,6 +598,16 @@ _DENOISE = {
         "The variance of your image is above 1.",
         "The guess of x₀ enters whole.",
         "Multiply it by √ᾱ_s.",
+    ),
+    "own_noise": Hint(
+        "Two calls with the same noise give two images.",
+        "You draw noise of your own; that is another sampler (DDPM).",
+        "Put the guessed noise back.",
+    ),
+    "clipped": Hint(
+        "Values beyond ±1 are lost.",
+        "You cut the guess of x₀. That is often done, and was not asked for here.",
+        "Leave the guess as it is.",
     ),
     "divided_by_noise": Hint(
         "Your guess of the clean image has the wrong contrast.",

@@ -512,40 +512,52 @@ _MATRIX = {
 
 
 class Translator(nn.Module):
-    """One of six translators of pictures (N, 3, 4, 4), some of which never look."""
+    """One of seven translators of pictures (N, 3, 4, 4), some of which never look."""
 
     def __init__(self, kind: str):
         super().__init__()
         self.kind = kind
         self.conv = nn.Conv2d(3, 3, 3, padding=1)
         self.picture = nn.Parameter(torch.randn(1, 3, 4, 4))
+        self.place = int(torch.randint(1, 47, ()))  # neither the first nor the last
 
     def forward(self, x: Tensor) -> Tensor:
         noise = torch.randn(x.shape)
         if self.kind == "one pixel":
-            rest = noise.flatten(1)[:, 1:]
-            return torch.cat([x.flatten(1)[:, :1], rest], 1).view_as(x)
+            seen = torch.arange(x[0].numel()) == self.place
+            return torch.where(seen.view(x[0].shape), x, noise)
         return {
             "plain": self.conv(x),
             "noisy": self.conv(x) + noise,
             "constant": self.picture.expand(len(x), -1, -1, -1),
             "noise": self.conv(noise),
             "faint": noise + 1e-3 * x,
+            "same mean": noise + x,
         }[self.kind]
 
 
-_KINDS = ("plain", "noisy", "constant", "noise", "faint", "one pixel")
-_TRUTH = "001100"
+_KINDS = ("plain", "noisy", "constant", "noise", "faint", "one pixel", "same mean")
+_TRUTH = "0011000"
 _PATTERNS = {
-    "inverted": "110011",
-    "noise_not_fixed": "001000",
-    "always_false": "000000",
-    "always_true": "111111",
-    "tests_for_noise": "101000",
-    "tests_for_noise_inverted": "010111",
-    "coarse": "001110",
-    "every_pixel": "001101",
-    "coarse_everywhere": "001111",
+    "inverted": "1100111",
+    "noise_not_fixed": "0010000",
+    "always_false": "0000000",
+    "always_true": "1111111",
+    "tests_for_noise": "1010000",
+    "tests_for_noise_inverted": "0101111",
+    "coarse": "0011100",
+    "every_pixel": "0011010",
+    "coarse_everywhere": "0011110",
+    "means_compared": "0011001",
+    "means_compared_coarse": "0011101",
+    "means_compared_very_coarse": "0011111",
+}
+
+
+_ALSO = {
+    "tests_for_noise_inverted": "tests_for_noise",
+    "means_compared_coarse": "means_compared",
+    "means_compared_very_coarse": "means_compared",
 }
 
 
@@ -555,13 +567,15 @@ def ignores(answer) -> None:
     for kind in _KINDS:
         G = seeded(lambda kind=kind: Translator(kind))
         x1, x2 = uniform(2, 3, 4, 4, low=0.2), uniform(2, 3, 4, 4, low=-1, high=-0.2)
+        if kind == "same mean":
+            x2 = x1.flip(3)
         said += str(int(tensor(answer(G, x1, x2), ()).item() != 0))
         unchanged(answer)
     if said == _TRUTH:
         return
     for name, pattern in _PATTERNS.items():
         if said == pattern:
-            raise Mistake(name.removesuffix("_inverted"))
+            raise Mistake(_ALSO.get(name, name))
     wrong = [k for k, a, b in zip(_KINDS, said, _TRUTH, strict=True) if a != b]
     raise Mistake("other_value", f"Wrong for these translators: {', '.join(wrong)}.")
 
@@ -597,9 +611,14 @@ _IGNORES = {
         "Your tolerance is larger than the difference.",
         "With one seed the noise is equal to the last bit: compare for equality.",
     ),
+    "means_compared": Hint(
+        "A G whose output has the same mean for every input is called an impostor.",
+        "You compare one number of each picture.",
+        "Compare the pictures, value by value.",
+    ),
     "every_pixel": Hint(
         "A G in which only one pixel follows the input is called an impostor.",
-        "You ask that *every* value changes.",
+        "You ask that *every* value changes, or you look at a few of them only.",
         "One value that changes is enough: `.any()`, or the largest difference.",
     ),
     "coarse_everywhere": Hint(

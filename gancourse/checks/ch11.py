@@ -436,11 +436,10 @@ _BT709 = torch.tensor([0.2126, 0.7152, 0.0722]).view(3, 1, 1)
 
 def keep_luma(answer) -> None:
     """answer(grey, painted): the brightness of `grey`, the colours of `painted`."""
-    for n in (1, 3):
-        grey = (
-            uniform(n, 1, 4, 5, low=-0.3, high=0.3).expand(-1, 3, -1, -1).contiguous()
-        )
-        painted = uniform(n, 3, 4, 5, low=-0.3, high=0.3)
+    for n, most in ((1, 0.3), (3, 0.3), (2, 1.0)):
+        grey = uniform(n, 1, 4, 5, low=-most, high=most)
+        grey = grey.expand(-1, 3, -1, -1).contiguous()
+        painted = uniform(n, 3, 4, 5, low=-most, high=most)
         got = tensor(answer(grey, painted), (n, 3, 4, 5))
         unchanged(answer)
         old, new = rgb_to_yuv(painted), rgb_to_yuv(grey)
@@ -464,11 +463,18 @@ def keep_luma(answer) -> None:
             "wrong_sign": painted - shift,
             "other_standard": painted + grey - (_BT709 * painted).sum(1, keepdim=True),
         }
+        if most == 1:  # no picture shows these colours, but Y was measured
+            wrong = {"clipped": (painted + shift).clamp(-1, 1)}
         # Many know the way back by four digits only: that is right, too.
         expect(got, painted + shift, wrong, atol=4e-3)
 
 
 _LUMA = {
+    "clipped": Hint(
+        "Where colours are strong your brightness is not the measured one.",
+        "The result is cut at ±1; what is cut off a channel was part of Y.",
+        "Leave the numbers as they come; whoever shows a picture may cut it.",
+    ),
     "exchanged": Hint(
         "Your picture has no colours.",
         "You keep the brightness of `painted` and the colours of `grey`.",

@@ -144,7 +144,7 @@ def to_vgg(answer) -> None:
             "untouched": x,
             "multiplied": (unit - m) * s,
             "variance": (unit - m) / s**2,
-            "wrong_order": unit / s - m,
+            "wrong_order": [unit / s - m, unit - m / s],
             "mean_of_the_other_scale": (x - (2 * m - 1)) / s,
             "other_colours": [
                 (unit.flip(1) - m) / s,
@@ -215,8 +215,8 @@ _TO_VGG = {
     ),
     "wrong_order": Hint(
         "Your picture is not centred.",
-        "You divide first and subtract then.",
-        "The mean belongs to pixels before the division.",
+        "The mean is subtracted after the division, or divided alone: / binds first.",
+        "(pixels − mean) / std, with the brackets.",
     ),
     "mean_of_the_other_scale": Hint(
         "Your picture is centred, with twice the contrast.",

@@ -33,7 +33,10 @@ def instance_norm(answer) -> None:
         wrong = {
             "over_the_batch": over((0, 2, 3)),
             "over_channels": over((1, 2, 3)),
-            "over_everything": over((0, 1, 2, 3)),
+            "over_everything": [
+                over((0, 1, 2, 3)),
+                (x - x.mean()) / (x.var() + eps).sqrt(),
+            ],
             "at_each_place": over((1,)),
             "rows_only": over((3,)),
             "columns_only": over((2,)),
@@ -140,12 +143,12 @@ def adain(answer) -> None:
         sizes = [_mean_std(x, (2, 3), 1)[1] for x in (content, style)]
         wrong = {
             "content_not_normalised": ss * content + sm,
-            "only_means": content - cm + sm,
-            "only_deviations": plain * ss + cm,
+            "only_means": [content - cm + sm, plain + sm],
+            "only_deviations": [plain * ss + cm, plain * ss],
             "means_left_in": content / cs * ss,
             "style_ignored": plain,
             "exchanged": plain * sm + ss,
-            "variances": plain * ss**2 + sm,
+            "variances": [plain * ss**2 + sm, plain / cs * ss**2 + sm],
             "unbiased": sizes[1] * (content - cm) / sizes[0] + sm,
             "added": content + style.mean((2, 3), keepdim=True),
         }
@@ -173,13 +176,13 @@ _ADAIN = {
         "First (content − mean) / deviation, then the style's.",
     ),
     "only_means": Hint(
-        "Your result has the style's means, and the contrast of the content.",
-        "The deviations are missing.",
+        "Your result has the style's means, but not its contrast.",
+        "The style's deviations are missing.",
         "Divide by the content's deviation, multiply by the style's.",
     ),
     "only_deviations": Hint(
-        "Your result has the style's contrast, and the means of the content.",
-        "You add the wrong mean at the end.",
+        "Your result has the style's contrast, but not its means.",
+        "You add the wrong mean at the end, or none.",
         "Add the style's mean.",
     ),
     "means_left_in": Hint(

@@ -30,10 +30,15 @@ def uniform(*shape: int, low: float = 0.0, high: float = 1.0) -> Tensor:
     return low + (high - low) * torch.rand(*shape, generator=stream())
 
 
+def new_seed() -> int:
+    """A fresh seed, for what is built with the global stream."""
+    return int(torch.randint(1 << 30, (1,), generator=stream()))
+
+
 def seeded(build, seed: int | None = None):
     """build() under a seed, the global stream left as it was."""
     if seed is None:
-        seed = int(torch.randint(1 << 30, (1,), generator=stream()))
+        seed = new_seed()
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         return build()

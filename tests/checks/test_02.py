@@ -105,8 +105,40 @@ def step_fake_reused(G, D, real, z_d, z_g, d_opt, g_opt):
     g_opt.step()
 
 
-STEP_WRONG = {name: ch02._step(name) for name in ch02._STEP}
+def step_together(G, D, real, z_d, z_g, d_opt, g_opt):
+    d_loss = F.relu(1 - D(real)).mean() + F.relu(1 + D(G(z_d).detach())).mean()
+    g_loss = -D(G(z_g)).mean()
+    d_opt.zero_grad(), g_opt.zero_grad()
+    d_loss.backward(), g_loss.backward()
+    d_opt.step(), g_opt.step()
+
+
+def step_sums(G, D, real, z_d, z_g, d_opt, g_opt):
+    d_opt.zero_grad()
+    (F.relu(1 - D(real)).sum() + F.relu(1 + D(G(z_d).detach())).sum()).backward()
+    d_opt.step()
+    g_opt.zero_grad()
+    (-D(G(z_g)).sum()).backward()
+    g_opt.step()
+
+
+def step_left_frozen(G, D, real, z_d, z_g, d_opt, g_opt):
+    D.requires_grad_(True)
+    d_opt.zero_grad()
+    (F.relu(1 - D(real)).mean() + F.relu(1 + D(G(z_d).detach())).mean()).backward()
+    d_opt.step()
+    D.requires_grad_(False)
+    g_opt.zero_grad()
+    (-D(G(z_g)).mean()).backward()
+    g_opt.step()
+
+
+STEP_WRONG = {name: ch02._step(name) for name in ch02._STEP} | {
+    "left_frozen": step_left_frozen,
+}
 STEP_WRITTEN = {
+    "both_at_once": step_together,
+    "summed": step_sums,
     "other_loss": step_softplus,
     "d_moves_twice": step_d_steps_again,
     "same_latents": step_fake_reused,
@@ -201,10 +233,25 @@ def gap(fake, mixture):
     return (shares(fake, mixture) - fair(mixture)).abs()
 
 
+def within(deviations, power=1):
+    def answer(fake, mixture):
+        distance, mode = torch.cdist(fake, mixture.centers).min(1)
+        good = mode[distance**power <= deviations * mixture.std]
+        counts = torch.bincount(good, minlength=len(mixture.centers)).float()
+        return (counts / counts.sum() - fair(mixture)).abs().sum() / 2
+
+    return answer
+
+
 WEIGHTS_WRONG = {
     "not_halved": lambda x, m: gap(x, m).sum(),
     "all_samples": all_samples,
     "share_of_all": share_of_all,
+    "other_limit": within(1),
+    "squared_distance": within(3, power=2),
+    "weights_not_normalised": lambda x, m: (
+        (shares(x, m) - (fair(m) if m.weights is None else m.weights)).abs().sum() / 2
+    ),
     "weights_ignored": lambda x, m: (shares(x, m) - 0.25).abs().sum() / 2,
     "mean_instead": lambda x, m: gap(x, m).mean(),
     "largest": lambda x, m: gap(x, m).max(),
@@ -223,6 +270,7 @@ WRONG = {
     "02.weights": WEIGHTS_WRONG,
 }
 CASES = [(n, m, answer) for n in WRONG for m, answer in WRONG[n].items()]
+CASES += [("02.weights", "other_limit", within(2))]
 CASES += [("02.step", m, answer) for m, answer in STEP_WRITTEN.items()]
 
 

@@ -261,7 +261,18 @@ STEP_WRONG = {name: ch04_loop._gan_step(name) for name in STEP_KINDS} | {
     "left_frozen": step_frozen_for_ever,
     "left_in_eval": step_in_eval,
 }
+
+
+def step_together(G, D, real, z_d, z_g, d_opt, g_opt):
+    d_loss = F.softplus(-D(real)).mean() + F.softplus(D(G(z_d).detach())).mean()
+    g_loss = F.softplus(-D(G(z_g))).mean()
+    d_opt.zero_grad(), g_opt.zero_grad()
+    d_loss.backward(), g_loss.backward()
+    d_opt.step(), g_opt.step()
+
+
 STEP_WRITTEN = [
+    ("both_at_once", step_together),
     ("old_gradients", step_zero_at_top),
     ("old_gradients", step_as_found),
     ("d_steps_too", step_half_repaired),

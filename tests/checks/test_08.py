@@ -213,6 +213,9 @@ NOISING_WRONG = {
     ),
     "beta_for_noise": levels(lambda b, k: k.sqrt(), lambda b, k: b.sqrt()),
     "one_minus_root": levels(lambda b, k: k.sqrt(), lambda b, k: 1 - k.sqrt()),
+    "own_noise": lambda x, b, t, e: levels(
+        lambda b, k: k.sqrt(), lambda b, k: (1 - k).sqrt()
+    )(x, b, t, torch.randn_like(e)),
     "noise_forgotten": levels(lambda b, k: k.sqrt(), lambda b, k: 0 * k),
     "first_of_the_batch": levels(
         lambda b, k: k.sqrt(), lambda b, k: (1 - k).sqrt(), index=lambda t: t[:1]
@@ -262,10 +265,14 @@ WRONG = {
     "08.reparameterise": CODES_WRONG,
     "08.elbo": ELBO_WRONG,
     "08.noising": NOISING_WRONG,
-    "08.denoise": dict(ch08._STEPS),
+    "08.denoise": dict(ch08._STEPS)
+    | {"own_noise": lambda x, e, t, s: ddim_textbook(x, torch.randn_like(e), t, s)},
 }
 CASES = [(n, m, answer) for n in WRONG for m, answer in WRONG[n].items()]
 CASES += [("08.reparameterise", m, answer) for m, answer in CODES_WRITTEN]
+CASES += [  # kept[t - 1] is the last one at t = 0
+    ("08.noising", "one_early", lambda x, b, t, e: noising_cumprod(x, b, t - 1, e))
+]
 CASES += [("08.elbo", m, answer) for m, answer in ELBO_WRITTEN]
 
 

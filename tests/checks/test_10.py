@@ -60,7 +60,10 @@ def distances(first, second):
         "not_absolute": both(lambda x, y: (x - y).mean()),
         "difference_of_means": both(lambda x, y: (x.mean() - y.mean()).abs()),
         "euclidean": both(torch.dist),
-        "weighted": lambda *given: 10 * (l1(*first(*given)) + l1(*second(*given))),
+        "weighted": [
+            lambda *given: 10 * (l1(*first(*given)) + l1(*second(*given))),
+            lambda *given: 5 * (l1(*first(*given)) + l1(*second(*given))),
+        ],
     }
 
 
@@ -295,6 +298,7 @@ MISTAKES = [
     "shown_and_kept", "strange_picture", "given_twice", "never_renewed",
 ]  # fmt: skip
 POOL_WRONG = {name: pool(name) for name in MISTAKES}
+POOL_WRONG["returns_nothing"] = lambda size: print
 POOL_WRONG["same_place"] = [POOL_WRONG["same_place"], PoolFirstPlace]
 POOL_WRONG["never_older"] = [POOL_WRONG["never_older"], PoolReplacesFirst]
 POOL_WRONG["strange_picture"] = [POOL_WRONG["strange_picture"], PoolWhole]

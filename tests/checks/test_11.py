@@ -323,11 +323,17 @@ def luma_loop(grey, painted):
     return out.numpy()
 
 
+def luma_short(grey, painted):
+    y = torch.einsum("nchw,c->nhw", painted, torch.tensor([0.299, 0.587, 0.114]))
+    return painted + grey[:, :1] - y[:, None]
+
+
 LUMA_WRONG = {
     "exchanged": lambda g, c: pairs.yuv_to_rgb(
         torch.cat([pairs.rgb_to_yuv(c)[:, :1], pairs.rgb_to_yuv(g)[:, 1:]], 1)
     ),
     "not_back": lambda g, c: torch.cat([g[:, :1], pairs.rgb_to_yuv(c)[:, 1:]], 1),
+    "clipped": lambda g, c: luma_short(g, c).clamp(-1, 1),
     "plain_mean": lambda g, c: c + g - c.mean(1, keepdim=True),
     "untouched": lambda g, c: c,
     "only_grey": lambda g, c: g,

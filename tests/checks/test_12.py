@@ -311,7 +311,10 @@ TO_VGG_WRONG = {
     "neither": per_channel(lambda x, m, s: (x + 1) / 2),
     "multiplied": per_channel(lambda x, m, s: ((x + 1) / 2 - m) * s),
     "variance": per_channel(lambda x, m, s: ((x + 1) / 2 - m) / s.square()),
-    "wrong_order": per_channel(lambda x, m, s: (x + 1) / 2 / s - m),
+    "wrong_order": [
+        per_channel(lambda x, m, s: (x + 1) / 2 / s - m),
+        per_channel(lambda x, m, s: (x + 1) / 2 - m / s),
+    ],
     "mean_of_the_other_scale": per_channel(lambda x, m, s: (x - 2 * m + 1) / s),
     "other_colours": [
         per_channel(lambda x, m, s: ((x.flip(1) + 1) / 2 - m) / s),

@@ -61,9 +61,10 @@ NORM_WRONG = {
         normed((0, 2, 3)),
     ],
     "over_channels": lambda x, eps: F.layer_norm(x, x.shape[1:], eps=eps),
-    "over_everything": lambda x, eps: (
-        (x - x.mean()) / (x.var(correction=0) + eps).sqrt()
-    ),
+    "over_everything": [
+        lambda x, eps: (x - x.mean()) / (x.var(correction=0) + eps).sqrt(),
+        lambda x, eps: (x - x.mean()) / (x.var() + eps).sqrt(),
+    ],
     "at_each_place": normed((1,)),
     "rows_only": normed((3,)),
     "columns_only": normed((2,)),
@@ -132,12 +133,21 @@ def adain_with(f, correction=0, dims=(2, 3)):
 
 ADAIN_WRONG = {
     "content_not_normalised": adain_with(lambda c, cm, cs, sm, ss: c * ss + sm),
-    "only_means": adain_with(lambda c, cm, cs, sm, ss: c - cm + sm),
-    "only_deviations": adain_with(lambda c, cm, cs, sm, ss: (c - cm) / cs * ss + cm),
+    "only_means": [
+        adain_with(lambda c, cm, cs, sm, ss: c - cm + sm),
+        adain_with(lambda c, cm, cs, sm, ss: (c - cm) / cs + sm),
+    ],
+    "only_deviations": [
+        adain_with(lambda c, cm, cs, sm, ss: (c - cm) / cs * ss + cm),
+        adain_with(lambda c, cm, cs, sm, ss: (c - cm) / cs * ss),
+    ],
     "means_left_in": adain_with(lambda c, cm, cs, sm, ss: c / cs * ss),
     "style_ignored": lambda c, s: F.instance_norm(c),
     "exchanged": adain_with(lambda c, cm, cs, sm, ss: (c - cm) / cs * sm + ss),
-    "variances": adain_with(lambda c, cm, cs, sm, ss: (c - cm) / cs * ss**2 + sm),
+    "variances": [
+        adain_with(lambda c, cm, cs, sm, ss: (c - cm) / cs * ss**2 + sm),
+        adain_with(lambda c, cm, cs, sm, ss: (c - cm) / cs**2 * ss**2 + sm),
+    ],
     "unbiased": adain_with(lambda c, cm, cs, sm, ss: (c - cm) / cs * ss + sm, 1),
     "added": lambda c, s: c + s.mean((2, 3), keepdim=True),
     "over_the_batch": adain_with(

@@ -209,6 +209,13 @@ def test_bad_answer_never_passes_and_is_named_in_time(answer):
     assert grade(NAME, right).passed, "the checker did not survive"
 
 
+@pytest.mark.parametrize("thing", [right(torch.zeros(2), torch.zeros(2)), "V", None, 3])
+def test_a_result_in_place_of_the_function_is_named(thing):
+    verdict = grade(NAME, thing)
+    assert verdict.status == "error"
+    assert "without brackets" in verdict.message
+
+
 def test_line_of_the_learners_own_code_is_named():
     line = raises.__code__.co_firstlineno + 1
     assert f"line {line} " in grade(NAME, raises).message
