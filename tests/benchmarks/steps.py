@@ -78,7 +78,7 @@ def peak(dtype: torch.dtype, smoke: bool) -> float:
 
 def dcgans(smoke: bool) -> str:
     """DCGAN-64 and notebook 04's players against the tutorial's DCGAN-64."""
-    width, rounds = (8, 1) if smoke else (64, 7)
+    width, rounds = (8, 1) if smoke else (64, 5)
     images = data.digits().images[:6400]
     real = data.resize(images[:1280], 64)
     sixteen = training.pick_precision("auto", torch.device("cpu"))
@@ -122,7 +122,7 @@ def dcgans(smoke: bool) -> str:
 
 def pix2pix(smoke: bool) -> str:
     """pix2pix: U-Net and 70-pixel critic at batch 1."""
-    width, depth, size, rounds = (4, 4, 64, 1) if smoke else (64, 8, 256, 7)
+    width, depth, size, rounds = (4, 4, 64, 1) if smoke else (64, 8, 256, 5)
     labels, pictures = facades.pairs(4, size)[:2]
     x, y = data.to_uint8(facades.coloured(labels)), pictures
 
@@ -167,7 +167,7 @@ def _pairs(spent: dict[str, list[float]], title: str) -> str:
 
 def fast(smoke: bool) -> str:
     """A training step of the feed-forward styliser, batches of 4 at 256 pixels."""
-    width, size, batch, rounds = (4, 64, 2, 1) if smoke else (32, 256, 4, 4)
+    width, size, batch, rounds = (4, 64, 2, 1) if smoke else (32, 256, 4, 3)
     photos = pairs.patches("train", size, size // 2, 2 * size)[: 4 * batch]
     painting = style.scaled(
         style.picture(data.picture("vangogh-village-street-auvers", size)), size
