@@ -3,25 +3,22 @@
     python tests/benchmarks/recipe.py [--seconds 30] [--seeds 0 1 2] [--only NAME ...]
 
 Every variant gets the same processor seconds of training (not the same steps: what is
-slower must be worth it). Writes a table into RESULTS.md and the numbers into the file
-that notebook 05 shows. The Fréchet distance is on digit features, 10,000 samples.
+slower must be worth it). Writes a table into RESULTS.md, after each seed anew. The
+Fréchet distance is on digit features, 10,000 samples.
 """
 
 import argparse
-import hashlib
-import json
 import statistics
 from pathlib import Path
 
 import measuring
 import torch
-from quality import paused, run_of, score
+from quality import anchored, paused, run_of, score
 
 from gancourse import data, evaluation, games, losses
 from gancourse.models import dcgan
 
 RESULTS = Path(__file__).with_name("RESULTS.md")
-SEARCH = "search/dcgan.json"  # among the assets, for notebook 05
 
 
 def both_penalties(D, real, fake, rng, gamma: float = 0.1):
@@ -32,9 +29,9 @@ def both_penalties(D, real, fake, rng, gamma: float = 0.1):
 
 # What differs from the recipe, and nothing else. The first row is the recipe.
 VARIANTS: dict[str, dict] = {
-    "three residual blocks (notebook 04)": {},
-    "none, as in the paper": {"refine": 0},
-    "four": {"refine": 4},
+    "the recipe, three residual blocks": {},
+    "no residual blocks": {"refine": 0},
+    "four residual blocks": {"refine": 4},
     "hinge loss": {"loss": losses.hinge},
     "relativistic loss, R1 + R2, no BatchNorm in D": {
         "loss": losses.relativistic,
@@ -66,38 +63,21 @@ def train_variant(seconds: float, seed: int, change: dict, n: int = 10_000) -> d
     return {"steps": state.step, "frechet": round(found, 1)}
 
 
-def measure(names: list[str], seconds: float, seeds: list[int]) -> dict:
-    """All runs, seeds interleaved so that a busy machine disturbs all rows alike."""
-    rows: dict[str, list] = {name: [] for name in names}
-    for seed in seeds:
-        for name in names:
-            rows[name].append(train_variant(seconds, seed, VARIANTS[name]))
-            print(f"{name}, seed {seed}: {rows[name][-1]}", flush=True)
-    return {
-        "command": "python tests/benchmarks/recipe.py",
-        "seconds": seconds,
-        "seeds": seeds,
-        "anchors": {k: round(v, 1) for k, v in evaluation.anchors().items()},
-        "circumstances": measuring.circumstances("python tests/benchmarks/recipe.py"),
-        "variants": rows,
-    }
-
-
-def table(found: dict) -> str:
+def table(rows: dict[str, list[dict]], seconds: float, seeds: list[int]) -> str:
     """The search as Markdown, best median first."""
-    noise, rows = found["anchors"]["real + noise 0.4"], []
-    for name, runs in found["variants"].items():
+    noise, found = evaluation.anchors()["real + noise 0.4"], []
+    for name, runs in rows.items():
         distances = [run["frechet"] for run in runs]
         middle = statistics.median(distances)
         each = ", ".join(f"{d:.1f}" for d in distances)
         steps = statistics.median(run["steps"] for run in runs)
-        rows.append((middle, [name, each, f"{middle:.1f}", f"{middle / noise:.3f}"]))
-        rows[-1][1].append(f"{steps:,.0f}")
-    head = ["variant", f"Fréchet distance, seeds {found['seeds']}", "median"]
-    head += ["share of “noise 0.4”", f"steps in {found['seconds']:g} s"]
-    body = measuring.table(head, [row for _, row in sorted(rows, key=lambda r: r[0])])
-    anchors = ", ".join(f"{k} {v}" for k, v in found["anchors"].items())
-    return f"{found['circumstances']}\n\n{body}\n\nAnchors: {anchors}."
+        line = [name, each, f"{middle:.1f}", f"{middle / noise:.2f}", f"{steps:,.0f}"]
+        found.append((middle, line))
+    head = ["variant", f"Fréchet distance, seeds {seeds}", "median"]
+    head += ["share of “noise 0.4”", f"steps in {seconds:g} s"]
+    command = f"python tests/benchmarks/recipe.py --seconds {seconds:g}"
+    body = measuring.table(head, [line for _, line in sorted(found)])
+    return f"{measuring.circumstances(command)}\n\n{body}\n\n{anchored(10_000)}"
 
 
 def main() -> None:
@@ -108,14 +88,15 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
-    found = measure(arguments.only, arguments.seconds, arguments.seeds)
-    print(table(found))
-    measuring.write(RESULTS, "recipe", table(found))
-    path = data.ASSETS / SEARCH
-    path.parent.mkdir(exist_ok=True)
-    path.write_text(json.dumps(found, indent=1, ensure_ascii=False), encoding="utf-8")
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    print(f"Put this line into SHA256SUMS:\n{digest}  {SEARCH}")
+    rows: dict[str, list] = {name: [] for name in arguments.only}
+    for i, seed in enumerate(arguments.seeds, 1):  # a busy machine disturbs all alike
+        for name in arguments.only:
+            found = train_variant(arguments.seconds, seed, VARIANTS[name])
+            rows[name].append(found)
+            print(f"{name}, seed {seed}: {found}", flush=True)
+        text = table(rows, arguments.seconds, arguments.seeds[:i])
+        measuring.write(RESULTS, "recipe", text)
+    print(text)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,7 @@
-"""One step of training, ours beside a tutorial's, of the same layers."""
+"""One step of training, ours beside a tutorial's, of the same layers.
+
+Tutorials keep no average of G, so in the pairs ours keeps none either.
+"""
 
 import statistics
 from collections.abc import Callable
@@ -35,7 +38,7 @@ def dcgan_64(real: Tensor, turn: int, precision: str, width: int = 64) -> Callab
     G = dcgan.DCGANGenerator(100, 64, 1, width, refine=0)
     D = dcgan.DCGANDiscriminator(64, 1, width, refine=0)
     game = games.GAN(dcgan.channels_last(G), dcgan.channels_last(D))
-    return ours(game, real, turn, 64, precision=precision)
+    return ours(game, real, turn, 64, precision=precision, ema=0.0)
 
 
 def tutorial_64(images: Tensor, turn: int, width: int = 64) -> Callable:
@@ -136,9 +139,9 @@ def pix2pix(smoke: bool) -> str:
         "tutorial, fp32": theirs(tutorial.pix2pix(*players(), pil), 1)
     }
     for precision in ("auto", "fp32"):
-        G, D = map(dcgan.channels_last, players())
+        G, D = players()  # channels first: a batch of one gains nothing from the other
         sides[f"ours, {precision}"] = ours(
-            games.Pix2Pix(G, D), (x, y), 1, 1, precision=precision
+            games.Pix2Pix(G, D), (x, y), 1, 1, precision=precision, ema=0.0
         )
     spent = race(sides, rounds)
     gf = flops(sides["ours, fp32"]) / 1e9
@@ -185,7 +188,7 @@ def fast(smoke: bool) -> str:
             dcgan.channels_last(net()), fast_style.Eye(painting)
         )
         sides[f"ours, {precision}"] = ours(
-            game, photos, 1, batch, precision=precision, g_lr=1e-3
+            game, photos, 1, batch, precision=precision, g_lr=1e-3, ema=0.0
         )
     spent = race(sides, rounds)
     return _pairs(spent, f"fast style at {size} pixels, batches of {batch}")
