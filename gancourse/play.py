@@ -145,6 +145,7 @@ def _play(game_name, data_name, config, folder, fresh, save_every, device) -> in
     if state.step >= config.steps:
         _say(f"Step {config.steps:,} is done. Give more --steps to train on.")
         return 0
+    _say(f"Training on {state.device} in {state.precision}.")
     stop = _Stop()
     bar = tqdm(
         total=config.steps,

@@ -110,15 +110,29 @@ def pick_device(device: str = "auto") -> torch.device:
     return torch.device(device)
 
 
-def pick_precision(precision: str, device: torch.device) -> str:
-    """ "auto" means 16 bits only where the hardware multiplies them faster than 32."""
+def pick_precision(precision: str, device: torch.device, *players: nn.Module) -> str:
+    """ "auto" means 16 bits only where the hardware multiplies them faster than 32.
+
+    Small dense `players` stay in 32 bits on a CPU: converting would take longer.
+    """
     if precision != "auto":
         return precision
+    if device.type == "cpu" and players and _are_slight(players):
+        return "fp32"
     if device.type == "cuda":
         # is_bf16_supported() says yes to emulation on a T4: ask for the real thing.
         return "bf16" if torch.cuda.get_device_capability(device) >= (8, 0) else "fp16"
     has = torch.cpu.get_capabilities() if device.type == "cpu" else {}
     return "bf16" if has.get("amx_bf16") or has.get("avx512_bf16") else "fp32"
+
+
+def _are_slight(players: tuple[nn.Module, ...]) -> bool:
+    """Whether they have fewer than 100,000 weights, and no convolution."""
+    weights = [p for player in players for p in player.parameters()]
+    return (
+        sum(p.numel() for p in weights) < 100_000
+        and max((p.ndim for p in weights), default=0) < 3
+    )
 
 
 class State:
@@ -133,12 +147,14 @@ class State:
         self.whole = True  # False once a step was broken off: such a state is not saved
         self.recipe = recipe or {}  # how `gancourse sample` rebuilds the players
         self.device = pick_device(config.device)
-        self.precision = pick_precision(config.precision, self.device)
         if config.deterministic and self.device.type == "cuda":
             os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
             torch.use_deterministic_algorithms(True)
         self.generators = nn.ModuleDict(game.generators).to(self.device)
         self.discriminators = nn.ModuleDict(game.discriminators).to(self.device)
+        self.precision = pick_precision(
+            config.precision, self.device, self.generators, self.discriminators
+        )
         if dist.is_initialized():
             _distribute(game, self.device, config.batch_size)
         self.g_opt = self._optimizer(self.generators, config.g_lr)

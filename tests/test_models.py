@@ -12,6 +12,7 @@ from gancourse.models.classifier import DigitClassifier
 from gancourse.models.dcgan import (
     DCGANDiscriminator,
     DCGANGenerator,
+    Flatten,
     channels_last,
     init_dcgan,
     parameters,
@@ -247,3 +248,32 @@ def test_the_classifier_gives_ten_logits_and_64_features():
     images = normal(3, 1, 28, 28).clamp(-1, 1)
     assert model(images).shape == (3, 10)
     assert model.features(images).shape == (3, model.num_features) == (3, 64)
+
+
+@pytest.mark.parametrize("norm", [True, False])
+def test_gradients_in_the_layout_of_the_maps_are_bit_for_bit_those_of_a_plain_flatten(
+    norm,
+):
+    def gradients(flatten):
+        torch.manual_seed(0)
+        D = channels_last(DCGANDiscriminator(width=8, norm=norm))
+        assert isinstance(D.net[-2], Flatten)
+        D.net[-2] = flatten
+        x = torch.randn(8, 1, 28, 28, requires_grad=True)
+        (slope,) = torch.autograd.grad(D(x).sum(), x, create_graph=True)
+        (D(x).square().mean() + slope.square().mean()).backward()  # twice, as R1 does
+        return [x.grad, *(p.grad for p in D.parameters() if p.grad is not None)]
+
+    for ours, plain in zip(gradients(Flatten()), gradients(nn.Flatten()), strict=True):
+        assert torch.equal(ours, plain)
+
+
+@pytest.mark.parametrize("flatten", [Flatten(), nn.Flatten()])
+def test_only_our_flatten_hands_gradients_back_channels_last(flatten):
+    maps = torch.randn(2, 3, 4, 4).to(memory_format=torch.channels_last)
+    layer, seen = nn.LeakyReLU(0.2)(maps.requires_grad_()), []
+    rows = flatten(layer)
+    layer.register_hook(lambda grad: seen.append(grad))
+    rows.square().sum().backward()
+    last = seen[0].is_contiguous(memory_format=torch.channels_last)
+    assert last == isinstance(flatten, Flatten)

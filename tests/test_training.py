@@ -658,3 +658,18 @@ def test_16_bits_are_taken_where_the_processor_multiplies_them(
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: has)
     assert training.pick_precision("auto", torch.device("cpu")) == picked
     assert training.pick_precision("fp32", torch.device("cpu")) == "fp32"
+
+
+@pytest.mark.parametrize(
+    ("name", "asked", "picked"),
+    [
+        ("points", "auto", "fp32"),  # converting its few weights would take longer
+        ("points", "bf16", "bf16"),
+        ("dcgan", "auto", "bf16"),
+    ],
+)
+def test_small_dense_players_stay_in_32_bits_unless_told_otherwise(
+    name, asked, picked, monkeypatch
+):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"amx_bf16": True})
+    assert GAMES[name].state(precision=asked).precision == picked
