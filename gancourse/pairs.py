@@ -210,7 +210,7 @@ TASKS = {
     "x4": Task("super-resolution ×4", partial(_reduced, factor=4), scale=4),
     "noise": Task("denoising", add_noise),
     "dark": Task("low light", darken),
-    "colour": Task("colourisation", lambda images, _rng: grey(images), side=384),
+    "colour": Task("colourisation", lambda images, _rng: grey(images), side=256),
 }
 
 
