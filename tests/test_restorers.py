@@ -47,7 +47,7 @@ def test_colours_of_held_out_photographs_are_nearer_than_grey_and_the_mean_colou
         answers = G.restore(grey), flat.clamp(-1, 1), grey
         errors.append([perception.chroma_error(x, truth) for x in answers])
     restored, painted, left = torch.tensor(errors).mean(0).tolist()
-    assert restored < 0.9 * painted and restored < 0.85 * left
+    assert restored < 0.95 * painted and restored < 0.9 * left
 
 
 def test_the_file_is_small():
