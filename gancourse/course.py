@@ -124,7 +124,6 @@ LIMITS = {
     ("10", "called_target"): (0.9, 1),
     ("10", "called_chalk"): (0.9, 1),
     ("10", "called_painted"): (0.9, 1),
-    ("10", "called_print"): (0.9, 1),
     ("10", "called_photo"): (0.9, 1),
     ("10", "cycle_share"): (0, 0.5),
     ("09", "recovery_painted"): (0.9, 1),
