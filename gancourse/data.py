@@ -138,7 +138,7 @@ def picture(name: str, size: int | None = None) -> Tensor:
 
     With `size` the longer side is scaled to that many pixels (Lanczos).
     """
-    folders = {f: asset_names(f) for f in ("photos", "paintings")}
+    folders = {f: asset_names(f) for f in ("photos", "paintings", "album")}
     folder = next((f for f, names in folders.items() if name in names), None)
     if folder is None:
         known = ", ".join(folders["photos"] + folders["paintings"])

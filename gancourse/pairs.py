@@ -3,6 +3,10 @@
 Every photograph here is real and on disk: nine that the course embeds, five that
 scikit-image carries. The split is by photograph and fixed, never by crop: two crops of
 one picture share its light, its lens and its things, so a crop "held out" is not.
+
+Colours have to be learned from more things than fourteen photographs show. For them
+there is an album of small ones, split in three: to train on, to choose settings by, and
+held out.
 """
 
 from collections.abc import Callable
@@ -32,12 +36,13 @@ def photograph(name: str, side: int | None = None) -> Tensor:
 
     With `side` the longer side is scaled down to that many pixels, antialiased.
     """
-    if name not in TRAIN + HELD_OUT:
+    if name not in (*TRAIN, *HELD_OUT, *album()):
         known = ", ".join(sorted(TRAIN + HELD_OUT))
         raise GancourseError(
-            f"There is no photograph '{name}' in the pairs. Choose one of: {known}."
+            f"There is no photograph '{name}' in the pairs. Choose one of: {known}; or "
+            "one of the album, pairs.album()."
         )
-    if name in data.asset_names("photos"):
+    if name in data.asset_names("photos") + album():
         image = data.picture(name)
     else:
         image = _of_scikit_image(name)
@@ -45,6 +50,23 @@ def photograph(name: str, side: int | None = None) -> Tensor:
         return image
     shape = [max(1, round(s * side / max(image.shape))) for s in image.shape[1:]]
     return data.to_uint8(_bicubic(data.to_unit(image[None]), shape))[0]
+
+
+def album(part: str = "all") -> list[str]:
+    """Names of the album's photographs, 256 pixels wide or high; of one part, or all.
+
+    By the alphabet, every eighth is in "choose" (fourth, twelfth, ...) and every eighth
+    in "held-out" (eighth, sixteenth, ...); the others are in "train".
+    """
+    names = data.asset_names("album")
+    parts = {"all": names, "choose": names[3::8], "held-out": names[7::8]}
+    kept_out = parts["choose"] + parts["held-out"]
+    parts["train"] = [name for name in names if name not in kept_out]
+    if part not in parts:
+        raise GancourseError(
+            f"The album has no part '{part}'. Choose one of: {', '.join(parts)}."
+        )
+    return parts[part]
 
 
 def _of_scikit_image(name: str) -> Tensor:
@@ -188,7 +210,7 @@ TASKS = {
     "x4": Task("super-resolution ×4", partial(_reduced, factor=4), scale=4),
     "noise": Task("denoising", add_noise),
     "dark": Task("low light", darken),
-    "colour": Task("colourisation", lambda images, _rng: grey(images), side=384),
+    "colour": Task("colourisation", lambda images, _rng: grey(images), side=256),
 }
 
 

@@ -125,12 +125,13 @@ def pix2pix_game(recipe: dict) -> Pix2Pix:
 
 def cyclegan_game(recipe: dict) -> cycle.CycleGAN:
     """Residual translators and patch critics, with two pools of fifty fakes."""
-    downs = 1 if recipe["data"] == "digits" else 2
-    G, F = (resnet.ResNetGenerator(3, None, 12, 1 + downs, downs) for _ in "GF")
+    digits = recipe["data"] == "digits"
+    downs, up = (1, unet.PixelNorm) if digits else (2, unet.MapNorm)
+    G, F = (resnet.ResNetGenerator(3, None, 12, 1 + downs, downs, up) for _ in "GF")
     D_A, D_B = (unet.PatchCritic(3, 24, downs) for _ in "AB")
     side = recipe["size"]
     pools = tuple(cycle.ImagePool(50, (3, side, side)) for _ in "AB")
-    weight = 2.0 if recipe["data"] == "digits" else 10.0
+    weight = 2.0 if digits else 10.0
     return cycle.CycleGAN(G, F, D_A, D_B, pools, cycle=weight)
 
 
@@ -140,7 +141,8 @@ def enhance_game(recipe: dict) -> Enhancement:
     fold = {"noise": 2, "dark": 2, "colour": 4}.get(recipe["data"], 1)
     G = superres.Restorer(scale, fold, features=32, blocks=6)
     D = unet.PatchCritic(3, 24, layers=2)
-    return Enhancement(dcgan.channels_last(G), D, adversarial=0.03)
+    weight = 0.03 if scale == 1 else 0.01  # more leaves beads on enlarged edges
+    return Enhancement(dcgan.channels_last(G), D, adversarial=weight)
 
 
 # ------------------------------------------------------------------ what is drawn

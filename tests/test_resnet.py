@@ -6,6 +6,7 @@ from torch import nn
 
 from gancourse.errors import GancourseError
 from gancourse.models.resnet import Reflect, ResidualBlock, ResNetGenerator
+from gancourse.models.unet import MapNorm, PixelNorm
 
 
 def small(**settings) -> ResNetGenerator:
@@ -103,3 +104,17 @@ def test_too_small_a_picture_is_refused_with_one_sentence(assert_clear):
     with pytest.raises(GancourseError) as caught:
         small()(pictures(1, 3, 7, 20))
     assert_clear(caught.value, "7", "8")
+
+
+@pytest.mark.parametrize("norm, coupled", [(MapNorm, True), (PixelNorm, False)])
+def test_what_stands_on_a_ground_tints_it_by_instance_norm_on_the_way_up(norm, coupled):
+    # Residual blocks and the way down are left out, as they normalise too: a ground
+    # far from the stroke sees it only through a norm over the whole map.
+    torch.manual_seed(0)
+    G = ResNetGenerator(3, None, 4, 1, 1, up=norm).eval()
+    first = next(i for i, m in enumerate(G.net) if isinstance(m, nn.Upsample))
+    ground = torch.randn(1, 8, 16, 16, generator=torch.Generator().manual_seed(0))
+    stroke = ground.clone()
+    stroke[..., :4, :4] = 5
+    far = [G.net[first:](x)[..., -8:, -8:] for x in (ground, stroke)]
+    assert ((far[0] - far[1]).abs().max() > 1e-3) == coupled

@@ -1,7 +1,7 @@
 """The residual generator of Johnson et al. 2016, as CycleGAN uses it (Zhu et al. 2017).
 
 Down by strided convolutions, residual blocks on the coarse map, up again; instance
-norm throughout, reflection at every border, tanh at the end. No skip connection leads
+norm (see `up`), reflection at every border, tanh at the end. No skip connection leads
 around the blocks, so nothing but them can decide what is kept of the input.
 """
 
@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from gancourse.errors import GancourseError
+from gancourse.models.unet import MapNorm
 
 
 class Reflect(nn.Module):
@@ -31,12 +32,14 @@ class Reflect(nn.Module):
         return x
 
 
-def _conv(inputs: int, outputs: int, kernel: int, stride: int = 1) -> list[nn.Module]:
+def _conv(
+    inputs: int, outputs: int, kernel: int, stride: int = 1, norm=MapNorm
+) -> list[nn.Module]:
     """Reflection, convolution, instance norm; the norm makes a bias useless."""
     return [
         Reflect(kernel // 2),
         nn.Conv2d(inputs, outputs, kernel, stride, bias=False),
-        nn.InstanceNorm2d(outputs, affine=True),
+        norm(outputs),
     ]
 
 
@@ -60,6 +63,10 @@ class ResNetGenerator(nn.Module):
     width=64, blocks=9 (Zhu et al. 2017, appendix 7.2). On the way up pixels are doubled
     and convolved (Odena et al. 2016): the paper's transposed convolutions leave a grid
     on every flat area after a short training.
+
+    `up` builds the norm on the way up: MapNorm (instance norm), or unet.PixelNorm. The
+    first takes each map's mean away, so a ground's colour depends on how much of what
+    stands on it; the second looks at one place at a time.
     """
 
     def __init__(
@@ -69,6 +76,7 @@ class ResNetGenerator(nn.Module):
         width: int = 64,
         blocks: int = 9,
         downs: int = 2,
+        up: type[nn.Module] = MapNorm,
     ):
         super().__init__()
         self.multiple, wide = 2**downs, width
@@ -78,7 +86,7 @@ class ResNetGenerator(nn.Module):
             wide *= 2
         layers += [ResidualBlock(wide) for _ in range(blocks)]
         for _ in range(downs):
-            layers += [nn.Upsample(scale_factor=2), *_conv(wide, wide // 2, 3)]
+            layers += [nn.Upsample(scale_factor=2), *_conv(wide, wide // 2, 3, norm=up)]
             layers.append(nn.ReLU())
             wide //= 2
         layers += [Reflect(3), nn.Conv2d(wide, out_channels or channels, 7), nn.Tanh()]

@@ -115,8 +115,17 @@ def test_noise_and_darkness_are_repaired_by_a_clear_margin(stored, task):
     assert stored[f"{task}_psnr_gain"] > 3 and stored[f"{task}_ssim_gain"] > 0.1
 
 
-def test_colours_are_better_than_none(stored):
-    assert stored["chroma_share_of_grey"] < 0.95
+def test_colours_are_better_than_none_and_than_the_mean_colour(stored):
+    assert stored["chroma_share_of_grey"] < 0.9
+    assert stored["chroma_share_of_mean"] < 0.95
+
+
+def test_patches_are_cut_without_overlap_from_every_photograph(book):
+    first = torch.arange(3.0 * 130 * 200).view(1, 3, 130, 200)
+    found = book["cut"]([first, first[..., :64, :64]])
+    assert found.shape == (2 * 3 + 1, 3, 64, 64)
+    assert torch.equal(found[4], first[0, :, 64:128, 64:128])
+    assert torch.equal(found[6], found[0])
 
 
 def test_no_net_goes_below_the_bound_of_the_checkerboards(stored):
