@@ -144,6 +144,17 @@ class Notebook:
         run = "window.jupyterapp.commands.execute('notebook:run-cell')"
         return self.page.evaluate(f"() => {run}")
 
+    def set_cells(self, sources: list[str]) -> None:
+        """Put these code cells in the place of all cells; the kernel goes on."""
+        script = f"""sources => {{
+            const cells = {CURRENT}.content.model.sharedModel;
+            cells.deleteCellRange(0, cells.cells.length);
+            cells.insertCells(
+                0, sources.map(source => ({{cell_type: 'code', source}}))
+            );
+        }}"""
+        self.page.evaluate(script, sources)
+
     def add_cell(self, code: str) -> int:
         """Append a code cell; returns its index."""
         script = f"""code => {{
@@ -204,23 +215,45 @@ def jupyterlab(tmp_path_factory):
     server.stop()
 
 
+def new_page(browser):
+    """A page in a context of its own, which shares nothing with others."""
+    context = browser.new_context(viewport={"width": 1400, "height": 1000})
+    context.set_default_timeout(60_000)
+    return context.new_page()
+
+
 @pytest.fixture
 def page(browser):
-    """A fresh page, in a context of its own: nothing is shared between tests."""
-    context = browser.new_context(viewport={"width": 1400, "height": 1000})
-    context.set_default_timeout(90_000)
-    yield context.new_page()
-    context.close()
+    """A fresh page."""
+    page = new_page(browser)
+    yield page
+    page.context.close()
+
+
+def finish(opened: Notebook) -> None:
+    """Shut the notebook's kernel down; fail when the page complained meanwhile."""
+    opened.page.evaluate(f"() => {CURRENT}?.sessionContext?.shutdown()")
+    assert not opened.complaints, opened.complaints
 
 
 @pytest.fixture
 def notebook(page, jupyterlab):
-    """A Notebook to `open`; its kernel is shut down afterwards, and no page complained.
+    """A Notebook to `open`, with a kernel of its own; afterwards no page complained.
 
     A test that expects complaints clears `notebook.complaints` itself.
     """
     opened = Notebook(page, jupyterlab)
     yield opened
-    shut = f"() => {CURRENT}?.sessionContext?.shutdown()"
-    page.evaluate(shut)
-    assert not opened.complaints, opened.complaints
+    finish(opened)
+
+
+@pytest.fixture(scope="module")
+def shared(browser, jupyterlab):
+    """A Notebook for all tests of a module, which saves its many starts.
+
+    The module opens it once; each test sets its cells (`set_cells`) and runs them.
+    """
+    opened = Notebook(new_page(browser), jupyterlab)
+    yield opened
+    finish(opened)
+    opened.page.context.close()
