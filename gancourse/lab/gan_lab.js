@@ -186,6 +186,7 @@ function render({ model, el }) {
   const waiting = new Map(); // seq of a request: when it was sent
   let seq = 0, epoch = 0, playing = false, flight = 3, pace = 30, heard = 0, spoken = 0;
   let last = null, real = null, recipe = {}, drawing = [], pen = false, timer = null;
+  let reason = ""; // why it does not play
   let changed = 0; // seq of the newest change: older answers do not move the controls
   const at = { x: 0, y: 0 }; // the pen, when it is moved by keys
 
@@ -284,8 +285,9 @@ function render({ model, el }) {
     fill();
   }
 
-  function pause(why) {
-    if (playing && why) say(`${why} ${last?.words ?? ""}`);
+  function pause(why = "") {
+    reason = why && `${why} `;
+    if (playing && why) say(reason + (last?.words ?? ""));
     playing = false;
     clearTimeout(timer), timer = null;
     play.textContent = "Play";
@@ -320,7 +322,7 @@ function render({ model, el }) {
         + "with a cell, or it was restarted (then run the lab's cell again).");
     }
   }, 250);
-  const hidden = () => document.hidden && pause("Paused while the page is hidden.");
+  const hidden = () => document.hidden && playing && pause("Paused, since the page was hidden.");
   document.addEventListener("visibilitychange", hidden);
 
   // -------- settings, and starting again
@@ -387,7 +389,7 @@ function render({ model, el }) {
     plane.canvas.setAttribute("aria-label", `The plane at ${label}`);
     sheet.canvas.setAttribute("aria-label", `The sheet of latents at ${label}`);
     if (told.stopped) say(told.stopped);
-    else say((told.t === "past" ? "Looking back: " : playing ? "Playing: " : "") + words);
+    else say((told.t === "past" ? "Looking back: " : playing ? "Playing: " : reason) + words);
   }
 
   function draw() {

@@ -6,6 +6,7 @@ holds what the page printed as an error. Pictures go to `gancourse-runs/browser/
 `$GANCOURSE_SCREENSHOTS`), where a person can look at them.
 """
 
+import json
 import os
 import shutil
 import socket
@@ -46,6 +47,7 @@ class Server:
         folders = {"HOME": root / "home"}
         for kind in ("CONFIG", "DATA", "RUNTIME"):
             folders[f"JUPYTER_{kind}_DIR"] = root / f"jupyter-{kind.lower()}"
+        self.data = folders["JUPYTER_DATA_DIR"]
         folders["IPYTHONDIR"] = root / "ipython"
         folders["JUPYTERLAB_SETTINGS_DIR"] = root / "settings"
         folders["JUPYTERLAB_WORKSPACES_DIR"] = root / "workspaces"
@@ -60,6 +62,9 @@ class Server:
             *(f"--ServerApp.port={self.port}", "--ServerApp.port_retries=0"),
             *("--IdentityProvider.token=", f"--ServerApp.root_dir={self.root}"),
             *("--LabApp.expose_app_in_browser=True", "--LabApp.news_url="),
+            # Should the tests be killed, the server ends by itself.
+            *("--MappingKernelManager.cull_idle_timeout=600",),
+            *("--ServerApp.shutdown_no_activity_timeout=600",),
         ]
         self.process = subprocess.Popen(
             command,
@@ -69,6 +74,14 @@ class Server:
             stderr=subprocess.STDOUT,
         )
         self._wait()
+
+    def add_kernel(self, name: str, python: str) -> None:
+        """Offer the kernel of another Python, before a notebook asks for it."""
+        folder = self.data / "kernels" / name
+        folder.mkdir(parents=True)
+        argv = [python, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
+        spec = {"argv": argv, "display_name": name, "language": "python"}
+        (folder / "kernel.json").write_text(json.dumps(spec), encoding="utf-8")
 
     @property
     def url(self) -> str:
@@ -106,14 +119,16 @@ class Notebook:
         if message.type == "error" and not any(word in text for word in FOREIGN):
             self.complaints.append(f"console: {text}")
 
-    def open(self, source: Path | list[str], name: str = "") -> "Notebook":
+    def open(
+        self, source: Path | list[str], name: str = "", kernel: str = "python3"
+    ) -> "Notebook":
         """Open a notebook file (a copy of it), or one made of these code cells."""
         if isinstance(source, list):
             name = name or "cells.ipynb"
-            kernel = {"name": "python3", "display_name": "Python 3"}
             cells = [nbformat.v4.new_code_cell(cell) for cell in source]
             made = nbformat.v4.new_notebook(cells=cells)
-            made.metadata.kernelspec = {**kernel, "language": "python"}
+            spec = {"name": kernel, "display_name": kernel, "language": "python"}
+            made.metadata.kernelspec = spec
             nbformat.write(made, self.server.root / name)
         else:
             name = name or source.name

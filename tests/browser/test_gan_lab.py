@@ -1,49 +1,11 @@
 """The GAN lab in a real JupyterLab: its buttons do what they say, and no more."""
 
+import json
+
 import pytest
+from gan_lab_page import OPEN, Lab
 
 pytestmark = pytest.mark.full
-
-OPEN = ["from gancourse.lab import GanLab\nlab = GanLab()", "lab"]
-
-
-class Lab:
-    """One lab on the page, by its labels as a learner finds them."""
-
-    def __init__(self, notebook, index: int = 0):
-        self.page = notebook.page
-        self.root = self.page.locator(".gan-lab").nth(index)
-        self.root.wait_for()
-        self.page.wait_for_function(
-            "i => document.querySelectorAll('.gan-lab')[i].dataset.step", arg=index
-        )
-
-    def press(self, name: str) -> None:
-        self.root.get_by_role("button", name=name, exact=True).click()
-
-    def number(self, name: str) -> int:
-        return int(self.root.evaluate(f"root => root.dataset.{name}"))
-
-    @property
-    def step(self) -> int:
-        return self.number("step")
-
-    @property
-    def status(self) -> str:
-        return self.root.get_by_role("status").inner_text()
-
-    def wait(self, words: str, arg=None) -> None:
-        """Until `words`, a JavaScript expression of root.dataset as d, holds."""
-        handle = self.root.element_handle()
-        script = f"([root, arg]) => {{ const d = root.dataset; return {words}; }}"
-        self.page.wait_for_function(script, arg=[handle, arg])
-
-    def answered(self, act) -> int:
-        """Do something; the frames drawn once its answer is there."""
-        before = self.number("frames")
-        act()
-        self.wait("Number(d.frames) > arg", before)
-        return self.number("frames")
 
 
 @pytest.fixture
@@ -78,6 +40,15 @@ def test_play_moves_frames_and_pause_stops_them(lab, notebook):
     notebook.picture("gan-lab-paused", lab.root)
 
 
+def test_frames_come_at_a_pace_one_can_watch_and_the_controls_answer(lab, notebook):
+    """Recorded, not asserted: a busy machine is slow, and the lab is none the worse."""
+    speed = lab.speed(5)
+    path = notebook.picture("gan-lab-speed", lab.root).with_suffix(".json")
+    path.write_text(json.dumps(speed), encoding="utf-8")
+    print(speed)
+    assert speed["frames a second"] > 1 and len(speed["answers to a slider, ms"]) == 10
+
+
 def test_single_moves_are_the_engine_s_moves(lab, notebook):
     for name, step, moves in [("Step D", 0, 1), ("Step G", 1, 0), ("Step both", 2, 0)]:
         lab.answered(lambda name=name: lab.press(name))
@@ -109,7 +80,8 @@ def test_sliders_and_choices_change_the_run_and_reset_resets_it(lab, notebook):
     lab.wait("Number(d.step) > arg", lab.step + 20)
     lab.press("Pause")
     now = recipe()
-    assert "loss='hinge'" in now and "g_lr=0.004" in now and "d_lr=0.002" in now
+    assert "loss='hinge'" in now and "d_lr=0.002" in now
+    assert "g_lr=0.004" in now, now
     assert lab.step > 0, "these two do not begin anew"
 
     lab.answered(lambda: lab.press("Reset"))
@@ -296,19 +268,16 @@ def test_a_lab_whose_kernel_is_gone_pauses_and_says_so(notebook, page, jupyterla
     assert lab.root.get_by_role("button", name="Play", exact=True).is_visible()
 
 
-def test_an_untrusted_notebook_shows_a_picture_and_a_sentence(lab, notebook):
-    lab.press("Step both")
-    path = notebook.save()
-    text = path.read_text(encoding="utf-8").replace('"lab"', '"lab"  # from elsewhere')
-    notebook.page.evaluate("() => window.jupyterapp.shell.currentWidget.close()")
-    other = path.with_name("untrusted.ipynb")
-    other.write_text(
-        text.replace("lab = GanLab()", "lab = GanLab( )"), encoding="utf-8"
-    )
-    notebook.name = other.name
-    notebook.load()
-    page = notebook.page
+def test_an_untrusted_notebook_shows_a_picture_and_a_sentence(
+    lab, notebook, page, jupyterlab, tmp_path
+):
+    lab.answered(lambda: lab.press("Step both"))
+    saved = notebook.save().read_text(encoding="utf-8")
+    mail = tmp_path / "from-a-friend.ipynb"  # changed, so its signature is not ours
+    mail.write_text(saved.replace("GanLab()", "GanLab( )"), encoding="utf-8")
+    other = type(notebook)(page, jupyterlab).open(mail)
     page.locator(".jp-OutputArea-output img").first.wait_for()
     assert page.locator(".gan-lab").count() == 0
     assert "In a running notebook it has buttons" in page.content()
-    notebook.picture("gan-lab-untrusted")
+    other.picture("gan-lab-untrusted")
+    assert not other.complaints
