@@ -19,6 +19,9 @@ const points = (text) => new Int16Array(bytes(text));
 
 function node(parent, tag, options = {}, text = "") {
   const made = document.createElement(tag);
+  // JupyterLab takes arrow keys, Space and Enter for itself unless the very element
+  // that has the focus says no.
+  made.setAttribute("data-lm-suppress-shortcuts", "true");
   for (const [key, value] of Object.entries(options)) made.setAttribute(key, value);
   made.textContent = text;
   parent.append(made);
@@ -194,7 +197,7 @@ function render({ model, el }) {
   let changed = 0; // seq of the newest change: older answers do not move the controls
   const at = { x: 0, y: 0 }; // the pen, when it is moved by keys
 
-  const root = node(el, "div", { class: "gan-lab", "data-lm-suppress-shortcuts": "true" });
+  const root = node(el, "div", { class: "gan-lab" });
   root.dataset.frames = 0;
 
   function ask(t, more = {}) {
