@@ -26,7 +26,14 @@ PICTURES = Path(
 )
 # Errors of JupyterLab itself that say nothing about a notebook: it looks for files that
 # an installation without extensions or with an empty home does not have.
-FOREIGN = ("favicon", "/api/me", "/lsp/", "/api/workspaces", "404 (Not Found)")
+FOREIGN = (
+    "favicon",
+    "colab-badge.svg",
+    "/api/me",
+    "/lsp/",
+    "/api/workspaces",
+    "404 (Not Found)",
+)
 CURRENT = "window.jupyterapp?.shell?.currentWidget"
 
 

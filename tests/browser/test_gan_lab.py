@@ -38,6 +38,11 @@ def test_play_moves_frames_and_pause_stops_them(lab, notebook):
     assert lab.step == stopped
     assert "D loss" in lab.status
     notebook.picture("gan-lab-paused", lab.root)
+    # Enter and arrow keys are JupyterLab's own, but not in the lab's controls.
+    play = lab.root.get_by_role("button", name="Play", exact=True)
+    play.press("Enter")
+    lab.play("Number(d.step) > arg", stopped)
+    lab.pause()
 
 
 def test_frames_come_at_a_pace_one_can_watch_and_the_controls_answer(lab, notebook):
