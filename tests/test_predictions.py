@@ -19,7 +19,7 @@ def shown(monkeypatch):
     import IPython.display
 
     bundles = []
-    monkeypatch.setattr(predictions, "_in_a_notebook", lambda: True)
+    monkeypatch.setattr(predictions, "in_a_notebook", lambda: True)
     monkeypatch.setattr(
         IPython.display, "display", lambda bundle, raw: bundles.append(bundle)
     )

@@ -35,7 +35,7 @@ def predict(name: str, question: str, choices: list[str]) -> None:
     _show(f"Your guess: {question}")
     options = "\n".join(f"  ( ) {choice}" for choice in choices)
     view = {}
-    if _in_a_notebook():
+    if in_a_notebook():
         prediction.widget = _radio_buttons(choices, prediction.guess)
         if prediction.widget is not None:
             view = {"version_major": 2, "version_minor": 0}
@@ -85,7 +85,8 @@ def _chosen(prediction: _Prediction) -> str:
     return value if value in prediction.choices else NO_GUESS
 
 
-def _in_a_notebook() -> bool:
+def in_a_notebook() -> bool:
+    """Whether a kernel is there to talk to a front end."""
     try:
         from IPython import get_ipython
     except ImportError:
@@ -123,7 +124,7 @@ def _show(*lines: str) -> None:
 
 
 def _display(bundle: dict) -> None:
-    if not _in_a_notebook():
+    if not in_a_notebook():
         print(bundle["text/plain"])
         return
     from IPython.display import display
