@@ -259,6 +259,14 @@ def spirals(arms: int = 2, turns: float = 1.0, std: float = 0.05) -> Mixture:
     return Mixture(points.reshape(-1, 2), std)
 
 
+def moons(std: float = 0.05) -> Mixture:
+    """Points along two interleaved half circles of radius 1.3."""
+    angle = torch.linspace(0, math.pi, 60)
+    arc = 1.3 * torch.stack([angle.cos(), angle.sin()], 1)
+    shift = torch.tensor([0.65, 0.325])
+    return Mixture(torch.cat([arc - shift, shift - arc]), std)
+
+
 def drawn(points: Tensor | np.ndarray | list, std: float = 0.05) -> Mixture:
     """Your own density: a small Gaussian at each of the points (K, 2) you drew."""
     try:

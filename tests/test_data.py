@@ -470,3 +470,13 @@ def test_a_drawing_that_is_no_density_is_refused(points, assert_clear):
     with pytest.raises(GancourseError) as caught:
         data.drawn(points)
     assert_clear(caught.value)
+
+
+def test_moons_are_two_half_circles_that_lie_in_each_other():
+    moons = data.moons()
+    upper, lower = moons.centers.split(60)
+    assert torch.allclose(upper, -lower), "one is the other turned by half a turn"
+    middle = torch.tensor([-0.65, -0.325])
+    assert torch.allclose((upper - middle).norm(dim=1), torch.tensor(1.3))
+    assert (upper[:, 1] >= middle[1] - 1e-6).all(), "the upper half"
+    assert torch.cdist(upper, lower).min() > 5 * moons.std, "they do not touch"
