@@ -1,6 +1,9 @@
-"""Live parts of the notebooks: predictions before a result, and the GAN lab."""
+"""Live parts of the notebooks: guesses, the GAN lab, explorer, mixer and dashboard."""
 
+from gancourse.lab.explorer import Explorer
 from gancourse.lab.gan_lab import GanLab
+from gancourse.lab.live import Dashboard
+from gancourse.lab.mixer import Mixer
 from gancourse.lab.predictions import predict, reveal
 
-__all__ = ["GanLab", "predict", "reveal"]
+__all__ = ["Dashboard", "Explorer", "GanLab", "Mixer", "predict", "reveal"]

@@ -28,8 +28,8 @@ class Explorer:
     """Answers where one is in latent space with pictures; its own copy of G, its own
     random numbers, on the CPU.
 
-    `images` are uint8 (M, C, H, W), as large as samples are. `directions` maps names to
-    vectors (latent_dim,); without them the two that move G's first layer most are taken.
+    `images` are uint8 (M, C, H, W), as large as samples are. `directions` maps names
+    to vectors (latent_dim,); without them the two that move G's first layer most.
     """
 
     title = "Latent explorer"
@@ -120,7 +120,7 @@ class Explorer:
         return self.pictures(values, torch.linspace(0, 1, STOPS), xy)
 
     def map(self, values: dict) -> Picture:
-        """The pad's ground: what stands at SIDE x SIDE places. Kept until it changes."""
+        """The pad's ground: what stands at SIDE x SIDE places. Kept while it holds."""
         key = tuple(v for k, v in sorted(values.items()) if k != "pad")
         if self._map[0] != key:
             place = REACH * ((torch.arange(SIDE) + 0.5) / SIDE * 2 - 1)

@@ -1,11 +1,11 @@
 """The style mixer: one photograph, several paintings, and how much of each.
 
-    Mixer(*embedded()).panel().show()
+    Mixer.embedded().panel().show()
 
-The preview needs one pass for each painting: of the painting's own net where there is
-one, of AdaIN in the painting's colours otherwise (notebook 13). "Paint with Gatys" starts
-the descent of notebook 12 on the same mixture, a step a question, so that the kernel
-stays free and the descent can be cancelled.
+The preview needs one pass for each painting: of the painting's own net where there
+is one, of AdaIN in the painting's colours otherwise (notebook 13). "Paint with Gatys"
+starts the descent of notebook 12 on the same mixture, a step a question, so that the
+kernel stays free and the descent can be cancelled.
 """
 
 import copy
@@ -48,7 +48,7 @@ class Mixer:
             )
         size -= size % 8  # VGG pools three times
         self.size, self.steps = size, steps
-        # Cells of the notebook may use the shared VGG at the same time; this one is ours.
+        # Cells may use the shared VGG at the same time; this one is ours.
         self.eye, self.decoder = copy.deepcopy(style.features()), stylers.decoder()
         self.nets = copy.deepcopy(nets or {})
         self.photographs = {k: _fitted(v, size) for k, v in photographs.items()}
@@ -56,6 +56,23 @@ class Mixer:
         self.controls = self._controls()
         self._painted: dict[tuple[str, str], Tensor] = {}
         self._descent: Iterator[style.StyleLog] | None = None
+
+    @classmethod
+    def embedded(cls, **settings) -> "Mixer":
+        """A mixer of three photographs that no net was trained on, and three paintings,
+        two of which have nets of their own."""
+        files = {"path": "picos-de-europa", "coffee": "coffee", "cat": "chelsea"}
+        photographs = {name: pairs.photograph(f, 320) for name, f in files.items()}
+        files = {
+            "van Gogh": "vangogh-village-street-auvers",
+            "Kandinsky": "kandinsky-composition-viii",
+            "Hokusai": "hokusai-great-wave",
+        }
+        paintings = {name: data.picture(f, 320) for name, f in files.items()}
+        known = {
+            n: stylers.gallery(f) for n, f in files.items() if f in stylers.PAINTERS
+        }
+        return cls(photographs, paintings, known, **settings)
 
     def panel(self) -> Panel:
         """The mixer as a panel, to be shown in a notebook."""
@@ -82,7 +99,7 @@ class Mixer:
     # -------------------------------------------------------------- answers
 
     def answer(self, values: dict, event: str) -> Answer:
-        """The preview; for events "render", "cancel" and "more" what the descent does."""
+        """The preview; on "render", "cancel" and "more" what the descent does."""
         if event == "cancel":
             return self._cancelled()
         if event == "more":
@@ -195,18 +212,3 @@ def _fitted(picture: Tensor, size: int) -> Tensor:
     """(1, 3, h, w) in [-1, 1], sides of at most `size` and multiples of 8."""
     x = style.scaled(style.picture(picture), size)
     return x[:, :, : x.shape[2] // 8 * 8, : x.shape[3] // 8 * 8]
-
-
-def embedded() -> tuple[dict[str, Tensor], dict[str, Tensor], dict[str, nn.Module]]:
-    """Photographs that no net was trained on, paintings, and nets of two of these."""
-    photographs = {"path": "picos-de-europa", "coffee": "coffee", "cat": "chelsea"}
-    paintings = {
-        "van Gogh": "vangogh-village-street-auvers",
-        "Kandinsky": "kandinsky-composition-viii",
-        "Hokusai": "hokusai-great-wave",
-    }
-    return (
-        {name: pairs.photograph(file, 320) for name, file in photographs.items()},
-        {name: data.picture(file, 320) for name, file in paintings.items()},
-        {n: stylers.gallery(f) for n, f in paintings.items() if f in stylers.PAINTERS},
-    )

@@ -5,8 +5,9 @@ browser asks, one question at a time, and the kernel answers: nothing runs by it
 it also works where a kernel can not speak first (Colab). Long work is done in small
 steps: as long as an answer says `more`, the browser asks again.
 
-JupyterLab lets such questions in while a cell is running, in another thread. So one lock
-is held around each answer, and an engine works on copies and random streams of its own.
+JupyterLab lets such questions in while a cell is running, in another thread. So one
+lock is held around each answer, and an engine works on copies and random streams of
+its own.
 """
 
 import base64
