@@ -201,9 +201,8 @@ class Mixer:
         return sheet(
             answer.pictures,
             [["photograph", "preview"]],
-            f"The style mixer: {answer.pictures['photograph'].alt.lower()[:-1]} (left) "
-            "and its preview in one pass. Its controls mix the paintings and start "
-            "the descent of Gatys.",
+            "The style mixer: a photograph (left) and its preview in one pass. Its "
+            "controls mix the paintings and start the descent of Gatys.",
             jpeg=True,
         )
 
