@@ -7,6 +7,7 @@ without widgets, it is recorded as "no guess" and the question is shown as text.
 
 from dataclasses import dataclass
 from html import escape
+from pathlib import Path
 
 NO_GUESS = "no guess"
 _WIDGET = "application/vnd.jupyter.widget-view+json"
@@ -36,7 +37,7 @@ def predict(name: str, question: str, choices: list[str]) -> None:
     options = "\n".join(f"  ( ) {choice}" for choice in choices)
     view = {}
     if in_a_notebook():
-        prediction.widget = _radio_buttons(choices, prediction.guess)
+        prediction.widget = _radio_buttons(question, choices, prediction.guess)
         if prediction.widget is not None:
             view = {"version_major": 2, "version_minor": 0}
             view = {_WIDGET: {**view, "model_id": prediction.widget.model_id}}
@@ -94,17 +95,24 @@ def in_a_notebook() -> bool:
     return getattr(get_ipython(), "kernel", None) is not None
 
 
-def _radio_buttons(choices: list[str], guess: str):
+def _radio_buttons(question: str, choices: list[str], guess: str):
     """Radio buttons, none chosen; None where widgets do not work.
 
     Whatever goes wrong with widgets must not stop the lesson, so any error counts.
     """
     try:
-        import ipywidgets
+        import anywidget
+        import traitlets
 
-        index = choices.index(guess) if guess in choices else None
-        layout = ipywidgets.Layout(width="auto")
-        return ipywidgets.RadioButtons(options=choices, index=index, layout=layout)
+        class Guess(anywidget.AnyWidget):
+            _esm = Path(__file__).with_name("guess.js")
+            question = traitlets.Unicode().tag(sync=True)
+            choices = traitlets.List().tag(sync=True)
+            value = traitlets.Unicode(None, allow_none=True).tag(sync=True)
+            disabled = traitlets.Bool(False).tag(sync=True)
+
+        value = guess if guess in choices else None
+        return Guess(question=question, choices=choices, value=value)
     except Exception:
         return None
 
