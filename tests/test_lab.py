@@ -5,6 +5,7 @@ import json
 import math
 import threading
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -261,8 +262,8 @@ BAD = [
     dict(law="triangle"), dict(loss="nonsaturating"), dict(penalty="R9"),
     dict(strength=-1), dict(strength=math.nan), dict(g_lr=0), dict(d_lr="fast"),
     dict(d_steps=0), dict(d_steps=99), dict(optimizer="LBFGS"), dict(falling=-5),
-    dict(falling=2.5), dict(seed=-1), dict(law=DRAWING), dict(law=DRAWING, points=((1,),)),
-    dict(law=DRAWING, points=((1, math.inf),)),
+    dict(falling=2.5), dict(seed=-1), dict(law=DRAWING),
+    dict(law=DRAWING, points=((1,),)), dict(law=DRAWING, points=((1, math.inf),)),
 ]  # fmt: skip
 
 
@@ -399,7 +400,7 @@ def test_recording_stays_small_and_spans_the_run(monkeypatch):
     steps = [frame.step for frame in engine.recording]
     assert len(steps) <= KEPT and steps == sorted(set(steps)) and steps[0] == 7
     assert steps[-1] > 0.9 * engine.state.step
-    gaps = {b - a for a, b in zip(steps, steps[1:], strict=False)}
+    gaps = {b - a for a, b in pairwise(steps)}
     assert len(gaps) == 1, "evenly"
 
 
@@ -410,7 +411,7 @@ def test_logs_stay_few_and_evenly_spaced(monkeypatch):
     engine.step(70)
     steps = [log.step for log in engine.logs]
     assert len(steps) <= 20 and steps[-1] >= 68
-    assert len({b - a for a, b in zip(steps, steps[1:], strict=False)}) == 1
+    assert len({b - a for a, b in pairwise(steps)}) == 1
 
 
 def test_every_choice_of_a_law_is_what_its_program_says():

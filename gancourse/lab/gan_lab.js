@@ -12,7 +12,7 @@ const SPEEDS = [
   ["slow: 2 steps a second", 1, 500], ["1 step a frame", 1, 0],
   ["5 steps a frame", 5, 0], ["25 steps a frame", 25, 0],
 ];
-const CALM = matchMedia("(prefers-reduced-motion: reduce)").matches;
+const calm = () => matchMedia("(prefers-reduced-motion: reduce)").matches;
 
 const bytes = (text) => Uint8Array.from(atob(text), (c) => c.charCodeAt(0)).buffer;
 const points = (text) => new Int16Array(bytes(text));
@@ -32,10 +32,11 @@ function button(parent, text, title, press) {
 }
 
 // A control with its label; `changed` gets the value.
+let labels = 0;
 function control(parent, label, tag, options, changed) {
-  const row = node(parent, "label", { class: "gl-control" });
-  node(row, "span", {}, label);
-  const made = node(row, tag, options);
+  const row = node(parent, "div", { class: "gl-control" }), id = `gan-lab-${++labels}`;
+  node(row, "label", { for: id }, label);
+  const made = node(row, tag, { id, ...options });
   made.addEventListener("change", () => changed(made.value));
   return made;
 }
@@ -185,6 +186,8 @@ function render({ model, el }) {
   const waiting = new Map(); // seq of a request: when it was sent
   let seq = 0, epoch = 0, playing = false, flight = 3, pace = 30, heard = 0, spoken = 0;
   let last = null, real = null, recipe = {}, drawing = [], pen = false, timer = null;
+  let reason = ""; // why it does not play
+  let changed = 0; // seq of the newest change: older answers do not move the controls
   const at = { x: 0, y: 0 }; // the pen, when it is moved by keys
 
   const root = node(el, "div", { class: "gan-lab", "data-lm-suppress-shortcuts": "true" });
@@ -278,12 +281,13 @@ function render({ model, el }) {
     play.textContent = "Pause";
     setPen(false);
     heard = performance.now();
-    say(CALM ? "Playing, at two pictures a second: this device asks for little motion." : "Playing.");
+    say(calm() ? "Playing, at two pictures a second: this device asks for little motion." : "Playing.");
     fill();
   }
 
-  function pause(why) {
-    if (playing && why) say(`${why} ${last?.words ?? ""}`);
+  function pause(why = "") {
+    reason = why && `${why} `;
+    if (playing && why) say(reason + (last?.words ?? ""));
     playing = false;
     clearTimeout(timer), timer = null;
     play.textContent = "Play";
@@ -292,7 +296,7 @@ function render({ model, el }) {
 
   function fill() { // ask for frames, as many as may be in flight
     const [, n, delay] = SPEEDS[speed.value];
-    const wait = CALM ? 500 : delay;
+    const wait = calm() ? 500 : delay;
     if (wait) {
       if (!waiting.size && !timer) {
         timer = setTimeout(() => { timer = null; if (playing) ask("tick", { n }); }, wait);
@@ -318,13 +322,14 @@ function render({ model, el }) {
         + "with a cell, or it was restarted (then run the lab's cell again).");
     }
   }, 250);
-  const hidden = () => document.hidden && pause("Paused while the page is hidden.");
+  const hidden = () => document.hidden && playing && pause("Paused, since the page was hidden.");
   document.addEventListener("visibilitychange", hidden);
 
   // -------- settings, and starting again
   function change(changes) {
     if (last?.restarts?.some((name) => name in changes)) renew();
     ask("set", { changes });
+    changed = seq;
   }
 
   function reset(seed = recipe.seed) {
@@ -366,6 +371,7 @@ function render({ model, el }) {
     if (!Object.keys(controls).length) build(told.controls);
     real = points(told.real), recipe = told.recipe;
     for (const [name, made] of Object.entries(controls)) {
+      if (told.seq < changed) break;
       if (made.show) made.show(recipe[name]);
       else made.value = recipe[name];
     }
@@ -383,7 +389,7 @@ function render({ model, el }) {
     plane.canvas.setAttribute("aria-label", `The plane at ${label}`);
     sheet.canvas.setAttribute("aria-label", `The sheet of latents at ${label}`);
     if (told.stopped) say(told.stopped);
-    else say((told.t === "past" ? "Looking back: " : playing ? "Playing: " : "") + words);
+    else say((told.t === "past" ? "Looking back: " : playing ? "Playing: " : reason) + words);
   }
 
   function draw() {

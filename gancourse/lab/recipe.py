@@ -160,7 +160,7 @@ def _optimizer_words(recipe: Recipe) -> str:
 
 
 def program(recipe: Recipe, step: int = 0) -> str:
-    """Python that plays `recipe` from its start up to `step`, with the course's loop."""
+    """Python that plays `recipe` from its start to `step`, with the course's loop."""
     drawing = f"data.drawn({[tuple(p) for p in recipe.points]}, std=0.1)"
     law = drawing if recipe.law == DRAWING else LAWS[recipe.law][0]
     config = recipe.config()

@@ -21,7 +21,7 @@ NEEDED = {"ipywidgets": (7, 7), "anywidget": (0, 9)}
 
 
 def missing() -> str:
-    """What keeps widgets from working here, as half a sentence; "" when nothing does."""
+    """What keeps widgets from working here, half a sentence; "" when nothing does."""
     for name, least in NEEDED.items():
         wanted = f"{name} {least[0]}.{least[1]}"
         try:

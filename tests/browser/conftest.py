@@ -6,6 +6,7 @@ holds what the page printed as an error. Pictures go to `gancourse-runs/browser/
 `$GANCOURSE_SCREENSHOTS`), where a person can look at them.
 """
 
+import json
 import os
 import shutil
 import socket
@@ -46,6 +47,7 @@ class Server:
         folders = {"HOME": root / "home"}
         for kind in ("CONFIG", "DATA", "RUNTIME"):
             folders[f"JUPYTER_{kind}_DIR"] = root / f"jupyter-{kind.lower()}"
+        self.data = folders["JUPYTER_DATA_DIR"]
         folders["IPYTHONDIR"] = root / "ipython"
         folders["JUPYTERLAB_SETTINGS_DIR"] = root / "settings"
         folders["JUPYTERLAB_WORKSPACES_DIR"] = root / "workspaces"
@@ -60,6 +62,9 @@ class Server:
             *(f"--ServerApp.port={self.port}", "--ServerApp.port_retries=0"),
             *("--IdentityProvider.token=", f"--ServerApp.root_dir={self.root}"),
             *("--LabApp.expose_app_in_browser=True", "--LabApp.news_url="),
+            # Should the tests be killed, the server ends by itself.
+            *("--MappingKernelManager.cull_idle_timeout=600",),
+            *("--ServerApp.shutdown_no_activity_timeout=600",),
         ]
         self.process = subprocess.Popen(
             command,
@@ -70,12 +75,20 @@ class Server:
         )
         self._wait()
 
+    def add_kernel(self, name: str, python: str) -> None:
+        """Offer the kernel of another Python, before a notebook asks for it."""
+        folder = self.data / "kernels" / name
+        folder.mkdir(parents=True)
+        argv = [python, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
+        spec = {"argv": argv, "display_name": name, "language": "python"}
+        (folder / "kernel.json").write_text(json.dumps(spec), encoding="utf-8")
+
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
 
     def _wait(self) -> None:
-        for _ in range(600):
+        for _ in range(1800):
             try:
                 urllib.request.urlopen(f"{self.url}/api/status", timeout=1).close()
                 return
@@ -106,14 +119,16 @@ class Notebook:
         if message.type == "error" and not any(word in text for word in FOREIGN):
             self.complaints.append(f"console: {text}")
 
-    def open(self, source: Path | list[str], name: str = "") -> "Notebook":
+    def open(
+        self, source: Path | list[str], name: str = "", kernel: str = "python3"
+    ) -> "Notebook":
         """Open a notebook file (a copy of it), or one made of these code cells."""
         if isinstance(source, list):
             name = name or "cells.ipynb"
-            kernel = {"name": "python3", "display_name": "Python 3"}
             cells = [nbformat.v4.new_code_cell(cell) for cell in source]
             made = nbformat.v4.new_notebook(cells=cells)
-            made.metadata.kernelspec = {**kernel, "language": "python"}
+            spec = {"name": kernel, "display_name": kernel, "language": "python"}
+            made.metadata.kernelspec = spec
             nbformat.write(made, self.server.root / name)
         else:
             name = name or source.name
@@ -143,6 +158,17 @@ class Notebook:
         self.page.evaluate(activate, index)
         run = "window.jupyterapp.commands.execute('notebook:run-cell')"
         return self.page.evaluate(f"() => {run}")
+
+    def set_cells(self, sources: list[str]) -> None:
+        """Put these code cells in the place of all cells; the kernel goes on."""
+        script = f"""sources => {{
+            const cells = {CURRENT}.content.model.sharedModel;
+            cells.deleteCellRange(0, cells.cells.length);
+            cells.insertCells(
+                0, sources.map(source => ({{cell_type: 'code', source}}))
+            );
+        }}"""
+        self.page.evaluate(script, sources)
 
     def add_cell(self, code: str) -> int:
         """Append a code cell; returns its index."""
@@ -204,23 +230,45 @@ def jupyterlab(tmp_path_factory):
     server.stop()
 
 
+def new_page(browser):
+    """A page in a context of its own, which shares nothing with others."""
+    context = browser.new_context(viewport={"width": 1400, "height": 1000})
+    context.set_default_timeout(60_000)
+    return context.new_page()
+
+
 @pytest.fixture
 def page(browser):
-    """A fresh page, in a context of its own: nothing is shared between tests."""
-    context = browser.new_context(viewport={"width": 1400, "height": 1000})
-    context.set_default_timeout(90_000)
-    yield context.new_page()
-    context.close()
+    """A fresh page."""
+    page = new_page(browser)
+    yield page
+    page.context.close()
+
+
+def finish(opened: Notebook) -> None:
+    """Shut the notebook's kernel down; fail when the page complained meanwhile."""
+    opened.page.evaluate(f"() => {CURRENT}?.sessionContext?.shutdown()")
+    assert not opened.complaints, opened.complaints
 
 
 @pytest.fixture
 def notebook(page, jupyterlab):
-    """A Notebook to `open`; its kernel is shut down afterwards, and no page complained.
+    """A Notebook to `open`, with a kernel of its own; afterwards no page complained.
 
     A test that expects complaints clears `notebook.complaints` itself.
     """
     opened = Notebook(page, jupyterlab)
     yield opened
-    shut = f"() => {CURRENT}?.sessionContext?.shutdown()"
-    page.evaluate(shut)
-    assert not opened.complaints, opened.complaints
+    finish(opened)
+
+
+@pytest.fixture(scope="module")
+def shared(browser, jupyterlab):
+    """A Notebook for all tests of a module, which saves its many starts.
+
+    The module opens it once; each test sets its cells (`set_cells`) and runs them.
+    """
+    opened = Notebook(new_page(browser), jupyterlab)
+    yield opened
+    finish(opened)
+    opened.page.context.close()

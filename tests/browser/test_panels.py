@@ -33,6 +33,12 @@ LOOP = """for log in live.watch(train(state, data.batches(real, 64, 0))):
     pass"""
 
 
+@pytest.fixture(autouse=True)
+def patience(page):
+    """Machines on which other things run are slow; no test asserts a time."""
+    page.context.set_default_timeout(180_000)
+
+
 class Shown:
     """One panel on the page, by its labels as a learner finds them."""
 

@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from gancourse import data, games, losses, training
+from gancourse.lab import Engine, Recipe
 from gancourse.models.mlp import PointDiscriminator, PointGenerator
 
 NOTEBOOK = Path(__file__).resolve().parents[2] / "notebooks" / "02_first_gan.ipynb"
@@ -179,3 +180,65 @@ def test_stepping_both_optimizers_in_the_second_move_ends_at_two_thirds():
     expected = -math.log(2 / 3) - math.log(1 / 3)
     assert d_loss[best].item() == pytest.approx(expected, abs=2e-3)
     assert expected == pytest.approx(1.504, abs=1e-3)
+
+
+# ------------------------------------------------------------------ the live lab
+
+
+def test_lab_plays_the_loop_by_hand_to_the_last_bit(notebook):
+    recipe = Recipe(penalty="R1, slope at real points", falling=40, seed=3)
+    engine = Engine(recipe)
+    G, D = ring_players(3)
+    batches = data.batches(data.ring(), 128, 3)
+    run = notebook["play_on"](G, D, batches, 40, seed=3, gamma=0.1, decay=0.7)
+    for d_loss, g_loss in run:
+        engine.step()
+        assert (engine.last.d_loss, engine.last.g_loss) == (d_loss, g_loss)
+    assert engine.state.step == 40
+    assert torch.equal(all_weights(engine.G, engine.D), all_weights(G, D))
+
+
+SEEDS = [1, *(pytest.param(seed, marks=pytest.mark.full) for seed in (2, 3, 4, 5))]
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_minimax_loses_its_push_while_D_moves_alone_and_the_other_does_not(seed):
+    pushes = {}
+    for loss in ("minimax", "non-saturating"):
+        engine = Engine(Recipe(loss=loss, seed=seed))
+        for moves in (0, 200):
+            while engine.d_moves < moves:
+                engine.move_D()
+            pushes[loss, moves] = engine.frame().push.norm(dim=1).median().item()
+    assert pushes["minimax", 200] < pushes["minimax", 0] / 10
+    assert pushes["non-saturating", 200] > 10 * pushes["non-saturating", 0]
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_sgd_at_adam_s_rate_stays_in_the_middle(seed):
+    radius = {}
+    for optimizer in ("Adam, betas 0.0 and 0.9", "SGD"):
+        engine = Engine(Recipe(optimizer=optimizer, seed=seed))
+        engine.step(300)
+        radius[optimizer] = engine.frame().fake.norm(dim=1).median().item()
+    assert radius["SGD"] < 1 < 1.5 < radius["Adam, betas 0.0 and 0.9"] < 2.5
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_tenth_of_the_rates_calms_a_run_that_shakes(seed):
+    engine = Engine(Recipe(seed=seed))
+    engine.step(600)
+    before = engine.frame().modes
+    engine.set(g_lr=2e-4, d_lr=2e-4)
+    engine.step(300)
+    assert before <= 2 and engine.frame().modes >= 4
+
+
+def test_stored_lab_is_a_picture_with_a_sentence():
+    cells = json.loads(NOTEBOOK.read_text(encoding="utf-8"))["cells"]
+    (cell,) = [c for c in cells if "".join(c["source"]) == "lab"]
+    picture, sentence = cell["outputs"]
+    assert set(picture["data"]) == {"image/png", "text/plain"}, "no view of a widget"
+    alt = picture["metadata"]["image/png"]["alt"]
+    assert "In a running notebook it has buttons" in alt
+    assert "The GAN lab at step 200" in "".join(sentence["data"]["text/html"])
