@@ -93,21 +93,22 @@ class Dashboard:
 
     def draw(self) -> None:
         """Draw the run as it is now, in the place of the last picture."""
-        began = time.perf_counter()
+        began = time.thread_time()  # what it costs, not how busy the machine is
         samples = self.samples() if self.samples else None
         self.verdict = health.verdict(self.logs, samples, self.real)
         if samples is not None:
             share = health.diversity(samples, self.real)
             self.diversity.append((self.logs[-1].step, share))
         self._display(self.figure(samples))
-        now = time.perf_counter()
-        self._due = now + (now - began) / SHARE
+        cost = time.thread_time() - began
+        self._due = time.perf_counter() + cost / SHARE
 
     def figure(self, samples: Tensor | None) -> Figure:
         """The dashboard as a Figure; no pyplot, so it may be drawn in any thread."""
-        figure = Figure(figsize=(figures.WIDE[0], 4.6), layout="constrained", dpi=80)
+        figure = Figure(figsize=(figures.WIDE[0], 4.6), layout="none", dpi=80)
         FigureCanvasAgg(figure)
-        axes = figure.subplots(2, 3)
+        axes = figure.subplots(2, 3)  # placed by hand, which is drawn twice as fast
+        figure.subplots_adjust(0.07, 0.1, 0.99, 0.97, wspace=0.46, hspace=0.28)
         steps = [log.step for log in self.logs]
         for ax, (ylabel, names, scale) in zip(axes.flat, CURVES, strict=False):
             curves = {

@@ -196,10 +196,10 @@ def test_a_guess_is_made_with_the_keyboard_locked_by_the_answer_and_counted(note
     assert notebook.run_cell(0)
     page = notebook.page
     page.get_by_role("group", name="Heads or tails?").wait_for()
-    page.get_by_label("heads").focus()
+    page.get_by_role("radio", name="heads").focus()
     page.keyboard.press("Space")
     page.keyboard.press("ArrowDown")
-    assert page.get_by_label("tails").is_checked()
+    assert page.get_by_role("radio", name="tails").is_checked()
     notebook.picture("guess_open")
     notebook.wait_until_idle()
     assert notebook.run_cell(1)
