@@ -105,10 +105,10 @@ class Dashboard:
 
     def figure(self, samples: Tensor | None) -> Figure:
         """The dashboard as a Figure; no pyplot, so it may be drawn in any thread."""
-        figure = Figure(figsize=(figures.WIDE[0], 4.6), layout="none", dpi=80)
+        figure = Figure(figsize=(figures.WIDE[0], 5.0), layout="none", dpi=80)
         FigureCanvasAgg(figure)
         axes = figure.subplots(2, 3)  # placed by hand, which is drawn twice as fast
-        figure.subplots_adjust(0.07, 0.1, 0.99, 0.97, wspace=0.46, hspace=0.28)
+        figure.subplots_adjust(0.07, 0.1, 0.99, 0.97, wspace=0.46, hspace=0.5)
         steps = [log.step for log in self.logs]
         for ax, (ylabel, names, scale) in zip(axes.flat, CURVES, strict=False):
             curves = {
