@@ -190,6 +190,11 @@ def _in_words(logs: Sequence, diversity: float | None) -> str:
 # ------------------------------------------------------------------ what is measured
 
 
+def diversity(samples: Tensor, real: Tensor | None = None) -> float:
+    """share_of_diversity of points or images (N, ...), in [-1, 1] or uint8."""
+    return share_of_diversity(_points(samples, "samples"), _points(real, "real"))
+
+
 def share_of_diversity(fake: Tensor, real: Tensor | None) -> float:
     """Diversity of samples (N, d) as a share of the data's: 0 when all are alike.
 
@@ -272,7 +277,7 @@ def _visited(x: Tensor, centers: Tensor) -> float:
 def _median(logs: Sequence, name: str) -> float:
     """Median of a log entry over the last third; not-a-number when it is not logged."""
     last = logs[-max(1, len(logs) // 3) :] if len(logs) >= 4 else []
-    values = [v for log in last if (v := _entry(log, name)) is not None]
+    values = [v for log in last if (v := entry(log, name)) is not None]
     return statistics.median(values) if values else math.nan
 
 
@@ -280,7 +285,8 @@ def _gap(logs: Sequence) -> float:
     return _median(logs, "real_logit") - _median(logs, "fake_logit")
 
 
-def _entry(log, name: str) -> float | None:
+def entry(log, name: str) -> float | None:
+    """A number of a StepLog by name, also one of its parts; None when not logged."""
     return log.parts.get(name, getattr(log, name, None))
 
 
@@ -303,25 +309,25 @@ def dashboard(
     ]
     steps = [log.step for log in logs]
     for ax, (ylabel, names, scale) in zip(axes.flat, panels, strict=False):
-        curves = {label: [_entry(log, n) for log in logs] for label, n in names.items()}
+        curves = {label: [entry(log, n) for log in logs] for label, n in names.items()}
         curves = {label: ys for label, ys in curves.items() if None not in ys and ys}
         if curves:
             figures.show_curves(steps, curves, "step", ylabel, ax)
             ax.set_yscale(scale)
         else:
-            _say(ax, f"{ylabel}: not logged")
-    _draw_samples(axes[1, 1], samples, real)
+            say(ax, f"{ylabel}: not logged")
+    draw_samples(axes[1, 1], samples, real)
     found = verdict(logs, samples, real)
     figure.suptitle(f"{found.name}: {found.why}", fontsize=10, wrap=True)
     return figure
 
 
-def _draw_samples(ax, samples: Tensor | None, real: Tensor | None) -> None:
+def draw_samples(ax, samples: Tensor | None, real: Tensor | None) -> None:
     """Draw images (N, C, H, W), or points (N, 1 or 2) with the data behind them."""
     from gancourse import figures
 
     if samples is None:
-        _say(ax, "no samples were given")
+        say(ax, "no samples were given")
     elif samples.ndim == 4:
         figures.show_images(samples[:40], ax=ax, title="samples")
     elif samples.shape[1] == 2:
@@ -348,6 +354,7 @@ def _draw_samples(ax, samples: Tensor | None, real: Tensor | None) -> None:
         ax.legend(fontsize=8)
 
 
-def _say(ax, words: str) -> None:
+def say(ax, words: str) -> None:
+    """Words in the place of a panel."""
     ax.text(0.5, 0.5, words, ha="center", va="center")
     ax.axis("off")

@@ -19,7 +19,7 @@ def shown(monkeypatch):
     import IPython.display
 
     bundles = []
-    monkeypatch.setattr(predictions, "_in_a_notebook", lambda: True)
+    monkeypatch.setattr(predictions, "in_a_notebook", lambda: True)
     monkeypatch.setattr(
         IPython.display, "display", lambda bundle, raw: bundles.append(bundle)
     )
@@ -107,21 +107,21 @@ def test_answer_before_its_question_is_told_all_the_same(shown):
 
 
 def test_broken_widgets_cost_the_buttons_and_nothing_else(shown, monkeypatch):
-    import ipywidgets
+    import anywidget
 
     def broken(*_, **__):
         raise RuntimeError("no comm here")
 
-    monkeypatch.setattr(ipywidgets, "RadioButtons", broken)
+    monkeypatch.setattr(anywidget.AnyWidget, "__init__", broken)
     predictions.predict("90.a", "Where?", CHOICES)
     predictions.reveal("90.a", "near 0")
     assert "near 1" in text(shown) and WIDGET not in shown[1]
 
 
-def test_absent_ipywidgets_cost_the_buttons_and_nothing_else(shown, monkeypatch):
+def test_absent_widgets_cost_the_buttons_and_nothing_else(shown, monkeypatch):
     import sys
 
-    monkeypatch.setitem(sys.modules, "ipywidgets", None)
+    monkeypatch.setitem(sys.modules, "anywidget", None)
     predictions.predict("90.a", "Where?", CHOICES)
     predictions.reveal("90.a", "near 0")
     assert WIDGET not in shown[1]

@@ -7,6 +7,7 @@ without widgets, it is recorded as "no guess" and the question is shown as text.
 
 from dataclasses import dataclass
 from html import escape
+from pathlib import Path
 
 NO_GUESS = "no guess"
 _WIDGET = "application/vnd.jupyter.widget-view+json"
@@ -35,8 +36,8 @@ def predict(name: str, question: str, choices: list[str]) -> None:
     _show(f"Your guess: {question}")
     options = "\n".join(f"  ( ) {choice}" for choice in choices)
     view = {}
-    if _in_a_notebook():
-        prediction.widget = _radio_buttons(choices, prediction.guess)
+    if in_a_notebook():
+        prediction.widget = _radio_buttons(question, choices, prediction.guess)
         if prediction.widget is not None:
             view = {"version_major": 2, "version_minor": 0}
             view = {_WIDGET: {**view, "model_id": prediction.widget.model_id}}
@@ -85,7 +86,8 @@ def _chosen(prediction: _Prediction) -> str:
     return value if value in prediction.choices else NO_GUESS
 
 
-def _in_a_notebook() -> bool:
+def in_a_notebook() -> bool:
+    """Whether a kernel is there to talk to a front end."""
     try:
         from IPython import get_ipython
     except ImportError:
@@ -93,17 +95,24 @@ def _in_a_notebook() -> bool:
     return getattr(get_ipython(), "kernel", None) is not None
 
 
-def _radio_buttons(choices: list[str], guess: str):
+def _radio_buttons(question: str, choices: list[str], guess: str):
     """Radio buttons, none chosen; None where widgets do not work.
 
     Whatever goes wrong with widgets must not stop the lesson, so any error counts.
     """
     try:
-        import ipywidgets
+        import anywidget
+        import traitlets
 
-        index = choices.index(guess) if guess in choices else None
-        layout = ipywidgets.Layout(width="auto")
-        return ipywidgets.RadioButtons(options=choices, index=index, layout=layout)
+        class Guess(anywidget.AnyWidget):
+            _esm = Path(__file__).with_name("guess.js")
+            question = traitlets.Unicode().tag(sync=True)
+            choices = traitlets.List().tag(sync=True)
+            value = traitlets.Unicode(None, allow_none=True).tag(sync=True)
+            disabled = traitlets.Bool(False).tag(sync=True)
+
+        value = guess if guess in choices else None
+        return Guess(question=question, choices=choices, value=value)
     except Exception:
         return None
 
@@ -123,7 +132,7 @@ def _show(*lines: str) -> None:
 
 
 def _display(bundle: dict) -> None:
-    if not _in_a_notebook():
+    if not in_a_notebook():
         print(bundle["text/plain"])
         return
     from IPython.display import display
