@@ -675,6 +675,6 @@ def test_the_recorded_logs_are_those_of_the_clinic(patient):
     with torch.no_grad():
         real, fake = 4 + torch.randn(1000, 1), G(torch.randn(1000, 4))
         says = [D(x).sigmoid().mean() for x in (real, fake)]
-        row = [d_loss, g_loss, *says, fake.mean(), fake.std()]
+        row = [d_loss.detach(), g_loss.detach(), *says, fake.mean(), fake.std()]
     log = dict(zip(ch06.COLUMNS, map(float, row), strict=True))
     assert triage_branches(log) == ("healthy" if patient in "KL" else patient), log

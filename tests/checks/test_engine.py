@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 
 from gancourse import GancourseError
-from gancourse.checks import check, client, exercises, grade
+from gancourse.checks import check, client, exercises, grade, judge
 
 NAME = "01.value"  # answer(real_logits, fake_logits): V
 LIMIT = 5  # seconds an answer may take
@@ -207,6 +207,28 @@ def test_bad_answer_never_passes_and_is_named_in_time(answer):
     assert verdict.status == status and word in verdict.message, verdict
     assert len(verdict.message) < 400 and len(verdict.printed) < 2_100
     assert grade(NAME, right).passed, "the checker did not survive"
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["01.wasserstein", "02.weights", "03.radius", "04.slerp", "05.kernel", "08.kl"],
+)
+def test_no_two_checks_ask_with_the_same_numbers(name):
+    """Each is a fork of one warm process, whose stream of numbers it must not share."""
+
+    def tells(*given):
+        print(given)
+
+    first, second = grade(name, tells), grade(name, tells)
+    assert first.printed and first.printed != second.printed
+
+
+def test_scipy_is_there_before_an_answers_clock_starts(monkeypatch):
+    asked = []
+    monkeypatch.setattr(judge.importlib, "import_module", asked.append)
+    judge._bring(b"... from scipy import stats ...")
+    judge._bring(b"... torch.linalg ...")
+    assert asked == ["scipy.stats"]
 
 
 @pytest.mark.parametrize("thing", [right(torch.zeros(2), torch.zeros(2)), "V", None, 3])
