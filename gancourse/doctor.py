@@ -389,7 +389,7 @@ def check_notebooks() -> Finding:
 
     try:
         there = course.notebooks()
-    except GancourseError:
+    except (OSError, GancourseError):  # OSError: the current folder is gone
         what = "not here: the package was installed without its repository"
         return Finding(
             "notebooks", NOTE, what, "Clone the repository to have them all."
@@ -480,9 +480,18 @@ def check_settings() -> Finding:
 
 SHORT = [check_python, check_packages, check_widgets, check_lab, check_folders]
 SHORT += [check_disk, check_assets]
-ALL = [check_python, check_torch, check_torchvision, check_device, check_precision]
+_ON_TORCH = (check_torch, check_torchvision, check_device, check_precision)
+_ON_TORCH += (check_threads, check_settings)
+ALL = [
+    check_python,
+    check_folders,
+    check_torch,
+    check_torchvision,
+    check_device,
+    check_precision,
+]
 ALL += [check_threads, check_packages, check_names, check_figures, check_widgets]
-ALL += [check_lab, check_browser, check_assets, check_notebooks, check_folders]
+ALL += [check_lab, check_browser, check_assets, check_notebooks]
 ALL += [check_disk, check_memory, check_network, check_text, check_settings]
 
 
@@ -490,7 +499,7 @@ def examine(checks=ALL) -> Iterator[Finding]:
     """The findings, one after the other; a check that breaks is a finding too."""
     broken = False  # without torch, what builds on it is not worth a line of its own
     for check in checks:
-        if broken and check in (check_device, check_precision, check_threads):
+        if broken and check in _ON_TORCH:
             continue
         try:
             finding = check()
@@ -500,7 +509,8 @@ def examine(checks=ALL) -> Iterator[Finding]:
                 f"could not be examined: {type(error).__name__}: {_first_line(error)}"
             )
             finding = Finding(topic, FAULT, what, "Please report this line.")
-        broken = broken or (finding.topic == "torch" and finding.state == FAULT)
+        gone = "folder is gone" in finding.what  # MKL ends the process where it is
+        broken = broken or gone or (finding.topic, finding.state) == ("torch", FAULT)
         yield finding
 
 

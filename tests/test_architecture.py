@@ -244,7 +244,7 @@ def functions(path: Path):
     return [node for node in ast.walk(tree(path)) if isinstance(node, kinds)]
 
 
-MODULES = {"doctor.py": 430}  # a list of checks, each of them readable alone
+MODULES = {"doctor.py": 440}  # a list of checks, each of them readable alone
 
 
 def most(path: Path) -> int:
