@@ -41,6 +41,7 @@ class StyleConfig:
     style_weight: float = 60.0
     tv_weight: float = 2.0
     levels: int = 2  # sizes of the pyramid, each twice the one before
+    bounded: bool = False  # keep pixels in [-1, 1] at every step: a lower loss sooner
     style_scale: float = 1.0  # longer side of the painting over that of the result
     keep_colours: bool = False  # the photograph's colours instead of the painting's
     optimizer: str = "lbfgs"  # or "adam"
@@ -273,6 +274,9 @@ def _descend(
         )
 
     def closure() -> Tensor:
+        if config.bounded:  # or the descent leaves the range that is shown
+            with torch.no_grad():
+                image.clamp_(-1, 1)
         opt.zero_grad()
         loss, _ = objective(image)
         loss.backward()

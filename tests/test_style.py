@@ -29,6 +29,16 @@ def test_style_falls_far_below_its_value_at_the_content_image(optimizer):
     assert logs[-1].loss < logs[0].loss
 
 
+def test_pixels_kept_in_range_reach_a_lower_loss_in_as_many_steps():
+    names = ("picos-de-europa", "vangogh-village-street-auvers")
+    pair = [data.picture(name, 96) for name in names]
+    free, bounded = (
+        run(*pair, size=80, steps=40, log_every=40, bounded=bounded)[-1].loss
+        for bounded in (False, True)
+    )
+    assert bounded < free
+
+
 def test_logs_are_yielded_as_asked_and_measure_the_image_they_hold():
     logs = run()
     assert [log.step for log in logs] == [4, 8, 12]

@@ -3,6 +3,7 @@
 import ast
 import json
 import math
+import re
 from pathlib import Path
 
 import pytest
@@ -91,3 +92,12 @@ def test_copying_is_about_one_for_new_and_zero_for_copied_points(book):
 def test_accuracy_of_d_turns_over_at_logit_zero(book):
     real, fake = torch.tensor([0.2, 3.0, -1.0, 0.4]), torch.tensor([0.3, -0.1, -2, -3])
     assert book["d_accuracy"](real, fake) == pytest.approx(0.75)
+
+
+def test_the_record_of_the_search_is_the_one_in_the_results():
+    cells = json.loads(PATH.read_text(encoding="utf-8"))["cells"]
+    text = "".join("".join(c["source"]) for c in cells if "c05-search" in c["id"])
+    results = PATH.parents[1] / "tests" / "benchmarks" / "RESULTS.md"
+    stored = set(re.findall(r"\d+\.\d", results.read_text(encoding="utf-8")))
+    told = re.findall(r"\d+\.\d", text)
+    assert len(told) >= 15 and set(told) <= stored
