@@ -289,6 +289,8 @@ def test_a_run_that_diverges_stops_with_its_last_finite_weights_and_can_go_on():
     assert weights(engine.G, engine.D).isfinite().all()
     assert engine.frame().verdict.name == "diverged"
     assert engine.step(5) == 0, "it stays where it is"
+    engine.set(g_lr=1e-4, d_lr=1e-4)
+    assert not engine.stopped and engine.frame().verdict is None
     engine.reset()
     assert not engine.stopped and engine.step(1) == 1
 

@@ -101,7 +101,9 @@ class Engine:
                 return True
             if changed and self.state.step:
                 self.changed_at.append(self.state.step)
-            self.state.config, self.stopped = recipe.config(), ""
+            if self.stopped:
+                self.stopped, self._verdict, self._judged = "", None, -JUDGED_EVERY
+            self.state.config = recipe.config()
             self._apply(recipe)
             return False
 
@@ -237,8 +239,8 @@ class Engine:
 
     def _judge(self, fake: Tensor) -> health.Verdict | None:
         """Anew every 100 steps; before that, samples lie in a heap at every start."""
-        if self.state.step < JUDGED_EVERY and not self.stopped:
-            return None
+        if self.state.step < JUDGED_EVERY:
+            return self._verdict  # None, or that the run has diverged
         if self.state.step - self._judged >= JUDGED_EVERY:
             self._judged = self.state.step
             self._verdict = health.verdict(self.logs, fake, self.real)

@@ -19,6 +19,9 @@ const points = (text) => new Int16Array(bytes(text));
 
 function node(parent, tag, options = {}, text = "") {
   const made = document.createElement(tag);
+  // JupyterLab takes arrow keys, Space and Enter for itself unless the very element
+  // that has the focus says no.
+  made.setAttribute("data-lm-suppress-shortcuts", "true");
   for (const [key, value] of Object.entries(options)) made.setAttribute(key, value);
   made.textContent = text;
   parent.append(made);
@@ -32,9 +35,11 @@ function button(parent, text, title, press) {
 }
 
 // A control with its label; `changed` gets the value.
+const unique = Math.random().toString(36).slice(2); // each lab is a module of its own
 let labels = 0;
+
 function control(parent, label, tag, options, changed) {
-  const row = node(parent, "div", { class: "gl-control" }), id = `gan-lab-${++labels}`;
+  const row = node(parent, "div", { class: "gl-control" }), id = `gan-lab-${unique}-${++labels}`;
   node(row, "label", { for: id }, label);
   const made = node(row, tag, { id, ...options });
   made.addEventListener("change", () => changed(made.value));
@@ -74,6 +79,8 @@ const place = (ctx, x, y) => [
   (1 - y / 4096 / EXTENT) * ctx.canvas.height / 2,
 ];
 
+const small = Object.assign(document.createElement("canvas"), { width: SIDE, height: SIDE });
+
 // Red where D says fake, blue where it says real, white where it can not tell.
 function drawField(ctx, field) {
   const picture = new ImageData(SIDE, SIDE);
@@ -83,7 +90,6 @@ function drawField(ctx, field) {
     end.forEach((c, k) => { picture.data[at + k] = 255 - (255 - c) * Math.abs(t) * 0.8; });
     picture.data[at + 3] = 255;
   });
-  const small = new OffscreenCanvas(SIDE, SIDE);
   small.getContext("2d").putImageData(picture, 0, 0);
   ctx.drawImage(small, 0, 0, ctx.canvas.width, ctx.canvas.height);
 }
@@ -154,11 +160,12 @@ function drawCurves(ctx, rows, columns, now, range) {
       if (missing(i, c)) continue;
       low = Math.min(low, value(i, c)), high = Math.max(high, value(i, c));
     }
-    if (!(low < high)) [low, high] = [Number.isFinite(low) ? low - 1 : 0, (low || 0) + 1];
+    if (!Number.isFinite(low)) low = high = 0; // nothing to draw yet
+    if (low === high) [low, high] = [low - 0.5, high + 0.5];
   }
   const last = Math.max(value(count - 1, 0), now, 1);
   const x = (step) => left + (width - left - 4) * step / last;
-  const y = (v) => 6 + (height - foot - 10) * (high - v) / (high - low);
+  const y = (v) => 22 + (height - foot - 26) * (high - v) / (high - low);
   ctx.fillStyle = "white", ctx.fillRect(0, 0, width, height);
   ctx.fillStyle = DARK, ctx.font = "10px sans-serif";
   ctx.textAlign = "right";
@@ -175,7 +182,7 @@ function drawCurves(ctx, rows, columns, now, range) {
     ctx.fillText(name, left + 8 + 66 * k, 14);
   });
   ctx.setLineDash([2, 2]), ctx.strokeStyle = "#888888", ctx.beginPath();
-  ctx.moveTo(x(now), 18), ctx.lineTo(x(now), height - foot), ctx.stroke();
+  ctx.moveTo(x(now), 20), ctx.lineTo(x(now), height - foot), ctx.stroke();
   ctx.setLineDash([]);
 }
 
@@ -190,7 +197,7 @@ function render({ model, el }) {
   let changed = 0; // seq of the newest change: older answers do not move the controls
   const at = { x: 0, y: 0 }; // the pen, when it is moved by keys
 
-  const root = node(el, "div", { class: "gan-lab", "data-lm-suppress-shortcuts": "true" });
+  const root = node(el, "div", { class: "gan-lab" });
   root.dataset.frames = 0;
 
   function ask(t, more = {}) {
@@ -372,8 +379,10 @@ function render({ model, el }) {
     real = points(told.real), recipe = told.recipe;
     for (const [name, made] of Object.entries(controls)) {
       if (told.seq < changed) break;
-      if (made.show) made.show(recipe[name]);
-      else made.value = recipe[name];
+      if (made.show) { made.show(recipe[name]); continue; }
+      const known = [...made.options].some((option) => option.value === `${recipe[name]}`);
+      if (!known) node(made, "option", { value: recipe[name] }, recipe[name]);
+      made.value = recipe[name];
     }
     controls.law.querySelector("option[value='your drawing']").disabled = !recipe.points.length;
     controls.strength.disabled = recipe.penalty === "none";

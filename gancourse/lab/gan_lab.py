@@ -26,7 +26,6 @@ from gancourse.lab.widget import make_widget, missing, packed
 
 BUDGET = 0.02  # seconds of training in one answer: the page stays quick to the touch
 MOST = 100  # steps in one answer
-_VIEW = "application/vnd.jupyter.widget-view+json"
 
 
 class GanLab:
@@ -175,18 +174,16 @@ class GanLab:
         """The live view, and for pages without a kernel a picture and a sentence."""
         frame = self.engine.frame()
         words = (
-            f"The GAN lab at {picture.in_words(frame)}. In a running notebook it has "
-            "buttons: Play, one move of D or of G, Reset, and all settings."
+            f"The GAN lab when this cell was run: {picture.in_words(frame)}. In a "
+            "running notebook it has buttons: Play, one move of D or of G, Reset, and "
+            "all settings."
         )
-        bundle = {
-            "image/png": picture.png(self.engine, frame),
-            "text/plain": words,
-        }
+        bundle, metadata = {}, {}
         if not missing():
             view = make_widget("gan_lab.js", "gan_lab.css", self.answer)
-            version = {"version_major": 2, "version_minor": 0}
-            bundle[_VIEW] = {**version, "model_id": view.model_id}
-        return bundle, {"image/png": {"alt": words}}
+            bundle, metadata = view._repr_mimebundle_()  # with what Colab needs
+        bundle |= {"image/png": picture.png(self.engine, frame), "text/plain": words}
+        return bundle, {**metadata, "image/png": {"alt": words}}
 
 
 def shade(frame: Frame, loss: str) -> torch.Tensor:

@@ -26,7 +26,14 @@ PICTURES = Path(
 )
 # Errors of JupyterLab itself that say nothing about a notebook: it looks for files that
 # an installation without extensions or with an empty home does not have.
-FOREIGN = ("favicon", "/api/me", "/lsp/", "/api/workspaces", "404 (Not Found)")
+FOREIGN = (
+    "favicon",
+    "colab-badge.svg",
+    "/api/me",
+    "/lsp/",
+    "/api/workspaces",
+    "404 (Not Found)",
+)
 CURRENT = "window.jupyterapp?.shell?.currentWidget"
 
 
@@ -53,6 +60,10 @@ class Server:
         folders["JUPYTERLAB_WORKSPACES_DIR"] = root / "workspaces"
         for folder in folders.values():
             folder.mkdir()
+        quiet = folders["JUPYTERLAB_SETTINGS_DIR"] / "@jupyterlab/apputils-extension"
+        quiet.mkdir(parents=True)  # no question about news
+        settings = quiet / "notification.jupyterlab-settings"
+        settings.write_text('{"fetchNews": "false"}', encoding="utf-8")
         environment = {**os.environ, **{k: str(v) for k, v in folders.items()}}
         environment["PYTHONPATH"] = str(REPOSITORY)
         environment["OMP_NUM_THREADS"] = "1"
@@ -233,7 +244,7 @@ def jupyterlab(tmp_path_factory):
 def new_page(browser):
     """A page in a context of its own, which shares nothing with others."""
     context = browser.new_context(viewport={"width": 1400, "height": 1000})
-    context.set_default_timeout(60_000)
+    context.set_default_timeout(180_000)
     return context.new_page()
 
 

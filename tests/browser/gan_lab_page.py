@@ -4,10 +4,10 @@ OPEN = ["from gancourse.lab import GanLab\nlab = GanLab()", "lab"]
 
 
 class Lab:
-    """One lab of a notebook that is open in the browser."""
+    """One lab on a page of the browser."""
 
-    def __init__(self, notebook, index: int = 0):
-        self.page = notebook.page
+    def __init__(self, page, index: int = 0):
+        self.page = page
         self.root = self.page.locator(".gan-lab").nth(index)
         self.root.wait_for()
         self.page.wait_for_function(
@@ -16,6 +16,15 @@ class Lab:
 
     def press(self, name: str) -> None:
         self.root.get_by_role("button", name=name, exact=True).click()
+
+    def pause(self) -> None:
+        """Pause, if it has not paused itself, and wait for what was in flight."""
+        if self.root.get_by_role("button", name="Pause", exact=True).count():
+            self.press("Pause")
+        before = -1
+        while before != self.number("frames"):
+            before = self.number("frames")
+            self.page.wait_for_timeout(1_000)
 
     def number(self, name: str) -> int:
         return int(self.root.evaluate(f"root => root.dataset.{name}"))
@@ -34,6 +43,19 @@ class Lab:
         script = f"([root, arg]) => {{ const d = root.dataset; return {words}; }}"
         self.page.wait_for_function(script, arg=[handle, arg])
 
+    def play(self, words: str, arg=None) -> None:
+        """Play until `words` hold, and on. On a machine so busy that the kernel does
+        not answer for two seconds the lab pauses itself: then Play is pressed again."""
+        handle = self.root.element_handle()
+        script = f"([root, arg]) => {{ const d = root.dataset; return {words}; }}"
+        for _ in range(60):
+            if self.root.get_by_role("button", name="Play", exact=True).count():
+                self.press("Play")
+            if self.page.evaluate(script, [handle, arg]):
+                return
+            self.page.wait_for_timeout(500)
+        raise AssertionError(f"{words} with {arg} never came: {self.status}")
+
     def answered(self, act) -> int:
         """Do something; the frames drawn once its answer is there."""
         before = self.number("frames")
@@ -43,8 +65,7 @@ class Lab:
 
     def speed(self, seconds: float) -> dict:
         """Play for so long, move a slider meanwhile: frames and steps a second, ms."""
-        self.press("Play")
-        self.wait("Number(d.frames) > 20")
+        self.play("Number(d.frames) > 20")
         clock = "root => [performance.now(), root.dataset.frames, root.dataset.step]"
         first = self.root.evaluate(clock)
         self.page.wait_for_timeout(1_000 * seconds)
@@ -55,7 +76,7 @@ class Lab:
             slider.press(key)
             self.wait("d.answered")
             answers.append(self.number("answered"))
-        self.press("Pause")
+        self.pause()
         passed = (last[0] - first[0]) / 1_000
         return {
             "frames a second": round((int(last[1]) - int(first[1])) / passed, 1),

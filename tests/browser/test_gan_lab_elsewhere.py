@@ -27,18 +27,17 @@ def test_the_lab_works_on_a_kernel_like_colab_s(notebook, jupyterlab):
     notebook.open([versions, *OPEN], "colab.ipynb", kernel="colab")
     assert notebook.run_all(), notebook.text()
     assert "'7.34.0', '6.17.1', '7.7.1', '0.9." in notebook.text()
-    lab = Lab(notebook)
+    lab = Lab(notebook.page)
     print(lab.speed(5))
     notebook.page.wait_for_timeout(700)
     step = lab.step
     assert step > 20
-    lab.press("Play")
-    lab.wait("Number(d.step) > arg", step + 10)
+    lab.play("Number(d.step) > arg", step + 10)
     # A cell and the lab share one thread there: frames stop while it runs, then go on.
     cell = notebook.add_cell("import time\ntime.sleep(1)\nprint('slept')")
     assert notebook.run_cell(cell) and "slept" in notebook.text()
     lab.wait("Number(d.step) > arg", lab.step + 10)
-    lab.press("Pause")
+    lab.pause()
     notebook.page.wait_for_timeout(700)
     same = "names = {}\nexec(lab.program(), names)\nprint(lab.engine.changed_at)"
     assert notebook.run_cell(notebook.add_cell(same))
@@ -57,7 +56,7 @@ def test_memory_does_not_grow_while_it_plays(notebook):
     notebook.open([*OPEN, "import os\nprint('pid', os.getpid())"], "long.ipynb")
     assert notebook.run_all()
     pid = int(notebook.text().split("pid ")[1].split()[0])
-    lab, table = Lab(notebook), []
+    lab, table = Lab(notebook.page), []
     lab.press("Play")
     session = notebook.page.context.new_cdp_session(notebook.page)
     session.send("Performance.enable")
@@ -75,7 +74,7 @@ def test_memory_does_not_grow_while_it_plays(notebook):
             end = time.monotonic() + 60
             while time.monotonic() < end:
                 notebook.page.wait_for_timeout(2_000)
-    lab.press("Pause")
+    lab.pause()
     path = notebook.picture("gan-lab-long", lab.root).with_suffix(".json")
     path.write_text(json.dumps(table), encoding="utf-8")
     early, late = table[min(2, MINUTES - 1)], table[-1]
