@@ -5,9 +5,9 @@
         ...
 
 It redraws between two logs of your own loop, so it works wherever a cell can show a
-picture. The button is heard while the cell runs only where the front end speaks to a
-thread of its own in the kernel (JupyterLab from 4.4 on). Elsewhere interrupt the
-kernel: the step is completed, and the run is saved just the same.
+picture. A button is heard while a cell runs only where the front end speaks to a thread
+of its own in the kernel (a subshell), which not every JupyterLab does. Interrupting the
+kernel always works: the step is completed, and the run is saved just the same.
 """
 
 import threading
@@ -31,7 +31,7 @@ CURVES = (
     ("mean logit", {"real": "real_logit", "fake": "fake_logit"}, "linear"),
     ("gradient norm", {"D": "d_grad_norm", "G": "g_grad_norm"}, "log"),
 )
-LATE = "Stops after the next log. Where it is not heard, interrupt the kernel."
+LATE = "Stops after the next log. If nothing happens, interrupt the kernel."
 
 
 class Dashboard:
