@@ -46,7 +46,8 @@ def free_port() -> int:
 class Server:
     """A JupyterLab of its own: folder `root`, empty home, free port, no token."""
 
-    def __init__(self, root: Path):
+    def __init__(self, root: Path, also: str = ""):
+        """`also`: a folder like share/jupyter, searched first for extensions."""
         self.root = root / "notebooks"
         self.root.mkdir()
         self.port = free_port()
@@ -67,6 +68,7 @@ class Server:
         environment = {**os.environ, **{k: str(v) for k, v in folders.items()}}
         environment["PYTHONPATH"] = str(REPOSITORY)
         environment["OMP_NUM_THREADS"] = "1"
+        environment |= {"JUPYTER_PATH": also} if also else {}
         environment.setdefault("GANCOURSE_PROFILE", "smoke")
         command = [
             *(sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root"),
@@ -211,6 +213,11 @@ class Notebook:
         self.page.evaluate(f"() => {save}")
         return self.server.root / self.name
 
+    def finish(self) -> None:
+        """Shut the kernel down; fail when the page complained meanwhile."""
+        self.page.evaluate(f"() => {CURRENT}?.sessionContext?.shutdown()")
+        assert not self.complaints, self.complaints
+
     def picture(self, name: str, locator=None) -> Path:
         """A screenshot of the page, or of one element, for a person to look at."""
         PICTURES.mkdir(parents=True, exist_ok=True)
@@ -249,17 +256,25 @@ def new_page(browser):
 
 
 @pytest.fixture
+def start_server():
+    """start_server(folder, also): another JupyterLab; it is stopped afterwards."""
+    started = []
+
+    def start(*arguments) -> Server:
+        started.append(Server(*arguments))
+        return started[-1]
+
+    yield start
+    for server in started:
+        server.stop()
+
+
+@pytest.fixture
 def page(browser):
     """A fresh page."""
     page = new_page(browser)
     yield page
     page.context.close()
-
-
-def finish(opened: Notebook) -> None:
-    """Shut the notebook's kernel down; fail when the page complained meanwhile."""
-    opened.page.evaluate(f"() => {CURRENT}?.sessionContext?.shutdown()")
-    assert not opened.complaints, opened.complaints
 
 
 @pytest.fixture
@@ -270,7 +285,7 @@ def notebook(page, jupyterlab):
     """
     opened = Notebook(page, jupyterlab)
     yield opened
-    finish(opened)
+    opened.finish()
 
 
 @pytest.fixture(scope="module")
@@ -281,5 +296,5 @@ def shared(browser, jupyterlab):
     """
     opened = Notebook(new_page(browser), jupyterlab)
     yield opened
-    finish(opened)
+    opened.finish()
     opened.page.context.close()

@@ -1,5 +1,12 @@
 """The GAN lab on a page, by its labels, as a learner finds it."""
 
+import os
+from pathlib import Path
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+PICTURES = Path(
+    os.environ.get("GANCOURSE_SCREENSHOTS", REPOSITORY / "gancourse-runs" / "browser")
+)
 OPEN = ["from gancourse.lab import GanLab\nlab = GanLab()", "lab"]
 
 

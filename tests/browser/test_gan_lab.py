@@ -3,8 +3,7 @@
 import json
 
 import pytest
-from conftest import REPOSITORY
-from gan_lab_page import OPEN, Lab
+from gan_lab_page import OPEN, REPOSITORY, Lab
 
 pytestmark = pytest.mark.full
 

@@ -18,8 +18,11 @@ MINUTES = int(os.environ.get("GANCOURSE_SOAK_MINUTES", "10"))
     reason="GANCOURSE_COLAB_PYTHON names no Python with ipykernel 6.17, IPython 7.34, "
     "ipywidgets 7.7 and anywidget 0.9",
 )
-def test_the_lab_works_on_a_kernel_like_colab_s(notebook, jupyterlab):
-    jupyterlab.add_kernel("colab", COLAB)
+def test_the_lab_works_on_a_kernel_like_colab_s(start_server, notebook, tmp_path):
+    # Its own front end too: widgets of ipywidgets 7 need jupyterlab-widgets 1.
+    server = start_server(tmp_path, str(Path(COLAB).parents[1] / "share" / "jupyter"))
+    server.add_kernel("colab", COLAB)
+    notebook.server = server
     versions = (
         "import IPython, ipykernel, ipywidgets, anywidget\n"
         "print([m.__version__ for m in (IPython, ipykernel, ipywidgets, anywidget)])"

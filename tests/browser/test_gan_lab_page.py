@@ -7,8 +7,7 @@ script and the same answers as in a notebook, and nothing in between.
 import json
 
 import pytest
-from conftest import PICTURES
-from gan_lab_page import Lab
+from gan_lab_page import PICTURES, Lab
 
 from gancourse.errors import GancourseError
 from gancourse.lab import GanLab
