@@ -196,10 +196,8 @@ def test_a_last_batch_of_one_is_never_trained_on(name):
         real = data.ring().sample(n)
     parts = real if isinstance(real, tuple) else (real,)
     parts = tuple(part[:n] for part in parts)
-    sizes, honest = set(), data.batches(parts if len(parts) > 1 else parts[0], 8, 0)
-    honest = data.batches(
-        parts if len(parts) > 1 else parts[0], config.batch_size, config.seed
-    )
+    kept, sizes = parts if len(parts) > 1 else parts[0], set()
+    honest = data.batches(kept, config.batch_size, config.seed)
 
     class Seen:
         def __getitem__(self, k):
