@@ -22,6 +22,7 @@ from torch.nn.functional import interpolate
 
 from gancourse import data, losses
 from gancourse.errors import GancourseError, NonFinite
+from gancourse.hardware import pick_device
 from gancourse.models import vgg
 from gancourse.settings import demand, number, whole
 
@@ -378,16 +379,3 @@ def _coloured(content: Tensor, styles: list, keep: bool) -> tuple[Tensor, list]:
     total = sum(weight for _, weight in styles)
     recoloured = [match_colours(content, p) * (weight / total) for p, weight in styles]
     return torch.stack(recoloured).sum(0), styles
-
-
-def pick_device(device: str = "auto") -> torch.device:
-    """The device for "auto", "cpu", "cuda", "cuda:1" or "mps"."""
-    if device == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        return torch.zeros((), device=device).device
-    except (RuntimeError, AssertionError):
-        raise GancourseError(
-            f"There is no device {device!r} here, and nothing was started. Use "
-            "device='cpu', or let device='auto' choose."
-        ) from None

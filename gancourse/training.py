@@ -20,6 +20,7 @@ from torch.optim.swa_utils import AveragedModel
 
 from gancourse import memory
 from gancourse.errors import GancourseError, NonFinite
+from gancourse.hardware import pick_device, pick_precision
 from gancourse.settings import demand, number, whole
 
 
@@ -83,56 +84,6 @@ class StepLog:
     images_per_second: float = field(
         default=0.0, compare=False
     )  # the clock is no result
-
-
-def pick_device(device: str = "auto") -> torch.device:
-    """The torch device for "auto", "cpu", "cuda", "cuda:1" or "mps".
-
-    Raises GancourseError when it is asked for and not there.
-    """
-    if device == "auto":
-        if torch.cuda.is_available():
-            return torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0)))
-        return torch.device("cpu")
-    kind, _, number = str(device).partition(":")
-    count = {
-        "cpu": 1,
-        "cuda": torch.cuda.device_count() if torch.cuda.is_available() else 0,
-        "mps": int(torch.backends.mps.is_available()),
-    }
-    if kind not in count or not (number or "0").isdecimal():
-        raise GancourseError(f"{device!r} is no device. Choose auto, cpu, cuda or mps.")
-    if int(number or 0) >= count[kind]:
-        raise GancourseError(
-            f"There is no {device} device here, and nothing was started. "
-            "Use --device cpu (or device='cpu'), or let device='auto' choose."
-        )
-    return torch.device(device)
-
-
-def pick_precision(precision: str, device: torch.device, *players: nn.Module) -> str:
-    """ "auto" means 16 bits only where the hardware multiplies them faster than 32.
-
-    Small dense `players` stay in 32 bits on a CPU: converting would take longer.
-    """
-    if precision != "auto":
-        return precision
-    if device.type == "cpu" and players and _are_slight(players):
-        return "fp32"
-    if device.type == "cuda":
-        # is_bf16_supported() says yes to emulation on a T4: ask for the real thing.
-        return "bf16" if torch.cuda.get_device_capability(device) >= (8, 0) else "fp16"
-    has = torch.cpu.get_capabilities() if device.type == "cpu" else {}
-    return "bf16" if has.get("amx_bf16") or has.get("avx512_bf16") else "fp32"
-
-
-def _are_slight(players: tuple[nn.Module, ...]) -> bool:
-    """Whether they have fewer than 100,000 weights, and no convolution."""
-    weights = [p for player in players for p in player.parameters()]
-    return (
-        sum(p.numel() for p in weights) < 100_000
-        and max((p.ndim for p in weights), default=0) < 3
-    )
 
 
 class State:

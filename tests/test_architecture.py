@@ -51,7 +51,8 @@ ALLOWED = {
     "enhancement": ("errors", "losses", "models", "games"),
     "latent": ("errors", "losses", "models", "games"),
     "memory": ("errors",),
-    "training": ("errors", "settings", "memory", "games", "losses"),
+    "hardware": ("errors",),
+    "training": ("errors", "settings", "hardware", "memory", "games", "losses"),
     "snapshot": ("errors", "losses", "training"),
     "checkpoints": ("errors", "storage", "snapshot", "training"),
     "evaluation": ("errors", "data", "models"),
@@ -86,7 +87,7 @@ ALLOWED = {
         *("errors", "data", "losses", "models", "games", "training", "evaluation"),
         "health_bank",
     ),
-    "style": ("errors", "settings", "data", "losses", "models"),
+    "style": ("errors", "settings", "hardware", "data", "losses", "models"),
     "fast_style": ("errors", "losses", "models", "games", "style"),
     "stylers": (
         *("errors", "data", "pairs", "losses", "models", "games", "cycle"),
