@@ -61,11 +61,11 @@ class Mixer:
     def embedded(cls, **settings) -> "Mixer":
         """A mixer of three photographs that no net was trained on, and three paintings,
         two of which have nets of their own."""
-        files = {"path": "picos-de-europa", "coffee": "coffee", "cat": "chelsea"}
+        files = {"coffee": "coffee", "path": "picos-de-europa", "cat": "chelsea"}
         photographs = {name: pairs.photograph(f, 320) for name, f in files.items()}
         files = {
-            "van Gogh": "vangogh-village-street-auvers",
             "Kandinsky": "kandinsky-composition-viii",
+            "van Gogh": "vangogh-village-street-auvers",
             "Hokusai": "hokusai-great-wave",
         }
         paintings = {name: data.picture(f, 320) for name, f in files.items()}

@@ -139,8 +139,8 @@ def test_the_mixer_previews_paints_and_cancels_beside_running_cells(notebook):
     shown = Shown(notebook, "Style mixer")
     strength = shown.root.get_by_label("style strength")
     shown.changes("preview", lambda: strength.fill("0.3"))
-    shown.changes("preview", lambda: shown.root.get_by_label("Kandinsky").fill("1"))
-    shown.wait_for_text("van Gogh 50%, Kandinsky 50%")
+    shown.changes("preview", lambda: shown.root.get_by_label("van Gogh").fill("1"))
+    shown.wait_for_text("Kandinsky 50%, van Gogh 50%")
     shown.changes(
         "photograph",
         lambda: shown.root.get_by_label("photograph", exact=True).select_option("cat"),
