@@ -27,14 +27,24 @@ def absolute(folder: str | Path) -> Path:
         )
     try:
         path = Path(folder).expanduser().absolute()
-        path.exists()  # raises for a name that is too long
-        return path
     except (OSError, RuntimeError):
+        path = None
+    if path is None or _too_long(path):
         raise CheckpointError(
             f"'{shown(Path(folder))}' names no folder from here: the current folder "
             "may be gone, or the name too long. Nothing was changed. Give the full "
             "path of a folder."
-        ) from None
+        )
+    return path
+
+
+def _too_long(path: Path) -> bool:
+    """Whether no file can have this name; a drive that vanished is another matter."""
+    try:
+        path.exists()
+    except OSError as error:
+        return error.errno == errno.ENAMETOOLONG
+    return False
 
 
 def shown(path: Path) -> str:

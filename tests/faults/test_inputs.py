@@ -247,7 +247,7 @@ MODELS = {
     **with_each(evaluation.features, BAD_PICTURES),
     **with_each(evaluation.features, [Z(4, 1, 28, 27), Z(2, 1, 28, 28) / 0]),
     **with_each(smaller, [3, 4]),
-    **with_each(restorers.restorer, ["x5", "", None]),
+    **with_each(restorers.player, ["x5", "", None]),
     "frechet of one": lambda: evaluation.frechet(Z(1, 10), FIVE),
     "frechet of other widths": lambda: evaluation.frechet(Z(5, 9), FIVE),
     "frechet of no numbers": lambda: evaluation.frechet(FIVE / 0, FIVE),
