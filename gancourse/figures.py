@@ -5,6 +5,7 @@ figure with its caption, which is also its alternative text.
 """
 
 from collections.abc import Sequence
+from html import escape
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -44,7 +45,6 @@ def show(figure: Figure | Axes, caption: str, jpeg: bool = False) -> None:
 
     Photographs go in as JPEG (`jpeg=True`), a tenth of the bytes.
     """
-    from html import escape
     from io import BytesIO
 
     from IPython.display import Image, display
@@ -62,8 +62,12 @@ def show(figure: Figure | Axes, caption: str, jpeg: bool = False) -> None:
     kind = "image/jpeg" if jpeg else "image/png"
     picture = buffer.getvalue() if jpeg else with_palette(buffer.getvalue())
     display(Image(picture, alt=caption), metadata={kind: {"alt": caption}})
-    html = f"<p><em>{escape(caption)}</em></p>"
-    display({"text/html": html, "text/plain": caption}, raw=True)
+    display(as_caption(caption), raw=True)
+
+
+def as_caption(words: str) -> dict[str, str]:
+    """The words as a caption below a picture, and plain where HTML is not shown."""
+    return {"text/html": f"<p><em>{escape(words)}</em></p>", "text/plain": words}
 
 
 def with_palette(png: bytes) -> bytes:

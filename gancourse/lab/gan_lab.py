@@ -6,10 +6,10 @@ without a kernel shows a picture and a sentence; a kernel without widgets plays 
 
 import time
 from dataclasses import asdict
-from html import escape
 
 import torch
 
+from gancourse import figures
 from gancourse.lab import picture
 from gancourse.lab.engine import RESTARTS, Engine, Frame
 from gancourse.lab.recipe import (
@@ -155,7 +155,7 @@ class GanLab:
             drawn = time.perf_counter()
 
     def _ipython_display_(self) -> None:
-        from IPython.display import HTML, display
+        from IPython.display import display
 
         without = missing()
         if without:
@@ -167,8 +167,7 @@ class GanLab:
             return
         bundle, metadata = self._repr_mimebundle_()
         display(bundle, metadata=metadata, raw=True)
-        words = escape(bundle["text/plain"])
-        display(HTML(f"<p><em>{words}</em></p>"))
+        display(figures.as_caption(bundle["text/plain"]), raw=True)
 
     def _repr_mimebundle_(self, **_) -> tuple[dict, dict]:
         """The live view, and for pages without a kernel a picture and a sentence."""

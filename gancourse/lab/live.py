@@ -13,7 +13,6 @@ kernel always works: the step is completed, and the run is saved just the same.
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
-from html import escape
 from pathlib import Path
 
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -156,19 +155,19 @@ class Dashboard:
 
         if not in_a_notebook():
             return
-        from IPython.display import HTML, Image, display
+        from IPython.display import Image, display
 
         buffer = BytesIO()
         figure.savefig(buffer, format="png", metadata={"Software": None})
         picture, alt = Image(buffer.getvalue(), alt=self.caption), self.caption
-        text = HTML(f"<p><em>{escape(alt)}</em></p>")
+        text = figures.as_caption(alt)
         metadata = {"image/png": {"alt": alt}}
         if self._handle is None:
             shown = display(picture, metadata=metadata, display_id=True)
-            self._handle = shown, display(text, display_id=True)
+            self._handle = shown, display(text, display_id=True, raw=True)
         else:
             self._handle[0].update(picture, metadata=metadata)
-            self._handle[1].update(text)
+            self._handle[1].update(text, raw=True)
 
     def _show_button(self) -> None:
         """A new button for each call of `watch`; where there are no widgets, none."""

@@ -13,7 +13,6 @@ its own.
 import base64
 import threading
 from dataclasses import asdict, dataclass, field
-from html import escape
 from io import BytesIO
 from pathlib import Path
 from typing import NamedTuple
@@ -102,12 +101,12 @@ class Panel:
 
     def show(self) -> None:
         """Display the panel with its caption, as `figures.show` does a figure."""
-        from IPython.display import HTML, display
+        from IPython.display import display
 
         data, metadata = self._repr_mimebundle_()
         display(data, metadata=metadata, raw=True)
         caption = next(iter(metadata.values()))["alt"]
-        display(HTML(f"<p><em>{escape(caption)}</em></p>"))
+        display(figures.as_caption(caption), raw=True)
 
     def _repr_mimebundle_(self, **_) -> tuple[dict, dict]:
         """The widget, if there is one, and beside it a picture with a sentence."""
