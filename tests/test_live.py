@@ -190,6 +190,9 @@ def test_in_a_notebook_one_picture_is_redrawn_in_place(monkeypatch):
         live._due = 0.0  # draw at every log
     button, picture, caption = shown
     assert "button" in button["text/plain"]
-    assert live.caption in caption["text/plain"] or "Live dashboard" in caption["text/plain"]
+    assert (
+        live.caption in caption["text/plain"]
+        or "Live dashboard" in caption["text/plain"]
+    )
     assert len(updated) == 2 * 6 and picture.data[:4] == b"\x89PNG"
     assert live._button.disabled, "nothing is left to stop"
