@@ -91,6 +91,8 @@ def _changes(node: ast.AST, found: Code) -> None:
     elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
         if node.func.attr in GROWING and _base(node.func):
             found.grows.add(_base(node.func))
+    elif isinstance(node, ast.Call) and ast.unparse(node.func) == "train":
+        found.sets |= {_base(run) for run in node.args[:1]}  # the loop plays it on
     elif isinstance(node, ast.Assign) and "torch.Generator(" in ast.unparse(node.value):
         found.streams |= {t.id for t in node.targets if isinstance(t, ast.Name)}
 

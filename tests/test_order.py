@@ -273,6 +273,13 @@ def test_a_name_belongs_to_the_last_cell_that_makes_it():
     assert needs("for x in range(3): pass", "y = [x for x in 'ab']") == {}
 
 
+def test_a_run_belongs_to_the_last_cell_whose_loop_plays_it_on():
+    loop = "for log in train(state, batches): pass"
+    assert needs("state = start(game)", loop, "state.sample(z)") == {"state": 1}
+    watched = "for log in live.watch(train(state, batches)): pass"
+    assert needs("state = start(game)", watched, "state.sample(z)") == {"state": 1}
+
+
 def test_what_functions_read_is_needed_where_they_are_called():
     assert needs("a = 1", "def f():\n    return a", "f()") == {"a": 0, "f": 1}
     assert needs("a = 1", "def f():\n    return a") == {}
