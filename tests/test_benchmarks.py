@@ -35,6 +35,7 @@ def tables(text: str) -> list[list[str]]:
     return [row for i, row in enumerate(cells) if i not in heads]
 
 
+@pytest.mark.full
 def test_every_benchmark_runs_and_fills_its_section_and_no_other(tmp_path):
     results = tmp_path / "RESULTS.md"
     old = "<!-- dcgan: begin -->\nold\n<!-- dcgan: end -->"
