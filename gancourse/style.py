@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from gancourse import data, losses
+from gancourse import data, hardware, losses
 from gancourse.errors import GancourseError, NonFinite
 from gancourse.hardware import pick_device
 from gancourse.models import vgg
@@ -176,12 +176,7 @@ def pick_precision(precision: str, device: torch.device) -> str:
     """
     if precision != "auto":
         return precision
-    if device.type == "cuda":
-        fast = torch.cuda.get_device_capability(device) >= (8, 0)
-    else:
-        has = torch.cpu.get_capabilities() if device.type == "cpu" else {}
-        fast = has.get("amx_bf16") or has.get("avx512_bf16")
-    return "bf16" if fast else "fp32"
+    return "bf16" if hardware.pick_precision("auto", device) == "bf16" else "fp32"
 
 
 # ------------------------------------------------------------------ the descent
