@@ -38,6 +38,7 @@ import pytest
 import torch
 from bad_server import PAGE, serving
 from counts import count
+from namespaces import can_unshare
 from PIL import Image
 from safetensors.torch import load_file, save, save_file
 from test_cmp_facades import archive
@@ -504,17 +505,6 @@ def test_b8_an_archive_of_other_pictures_is_refused(
 
 
 # ------------------------------------------------------------------ B9 no cache
-
-
-def user_namespaces() -> bool:
-    try:
-        done = subprocess.run(["unshare", "-rmn", "true"], capture_output=True)
-    except OSError:
-        return False
-    return done.returncode == 0
-
-
-can_unshare = pytest.mark.skipif(not user_namespaces(), reason="no user namespaces")
 
 
 @can_unshare

@@ -31,6 +31,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from counts import count
+from namespaces import can_unshare
 
 from gancourse.checks import course_exercises, grade
 
@@ -39,17 +40,6 @@ NAME = "01.value"  # answer(real_logits, fake_logits): V
 
 def right(real, fake):
     return F.logsigmoid(real).mean() + F.logsigmoid(-fake).mean()
-
-
-def user_namespaces() -> bool:
-    try:
-        done = subprocess.run(["unshare", "-rmn", "true"], capture_output=True)
-    except OSError:
-        return False
-    return done.returncode == 0
-
-
-can_unshare = pytest.mark.skipif(not user_namespaces(), reason="no user namespaces")
 
 
 # ------------------------------------------------------------------ E19 network, files
@@ -86,7 +76,6 @@ def test_e19_an_answer_has_no_network(way, listening):
 
     def asks(real, fake):
         import socket
-        import subprocess
         import urllib.request
 
         if way == "socket":
@@ -136,7 +125,6 @@ def test_e19_an_answer_can_change_no_file_but_its_own(way, tmp_path):
     def goes_out(real, fake):
         import os
         import shutil
-        import subprocess
 
         Path("own").write_text("this is allowed")
         names = dict(os=os, shutil=shutil, subprocess=subprocess, torch=torch)

@@ -32,6 +32,7 @@ from pathlib import Path
 import pytest
 import torch
 from counts import count
+from namespaces import user_namespaces
 
 from gancourse import doctor, figures, online, storage, training
 from gancourse.errors import GancourseError
@@ -318,17 +319,6 @@ def test_the_doctor_names_a_patched_fault_and_the_next_step(
 
 
 # ------------------------------------------------------------------ for real
-
-
-def user_namespaces() -> bool:
-    try:
-        done = subprocess.run(["unshare", "-rmn", "true"], capture_output=True)
-    except OSError:
-        return False
-    return done.returncode == 0
-
-
-can_unshare = pytest.mark.skipif(not user_namespaces(), reason="no user namespaces")
 
 
 def examined(folder: Path, stubs=(), shell: str = "", **variables) -> dict[str, dict]:
