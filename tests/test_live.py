@@ -184,6 +184,8 @@ def test_in_a_notebook_one_picture_is_redrawn_in_place(monkeypatch):
     monkeypatch.setattr(predictions, "in_a_notebook", lambda: True)
     monkeypatch.setattr("gancourse.lab.live.in_a_notebook", lambda: True)
     monkeypatch.setattr(ipd, "display", display)
+    file = "runtime/kernel-1f.json"  # there is no kernel here: this is its file's name
+    monkeypatch.setattr("ipykernel.connect.get_connection_file", lambda: file)
     state = run()
     live = watched(state)
     for _ in live.watch(train(state, batches())):
@@ -195,4 +197,5 @@ def test_in_a_notebook_one_picture_is_redrawn_in_place(monkeypatch):
         or "Live dashboard" in caption["text/plain"]
     )
     assert len(updated) == 2 * 6 and picture.data[:4] == b"\x89PNG"
-    assert live._button.disabled, "nothing is left to stop"
+    assert live._button.kernel == "1f"
+    assert live._button.over, "nothing is left to stop"

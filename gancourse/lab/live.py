@@ -5,9 +5,8 @@
         ...
 
 It redraws between two logs of your own loop, so it works wherever a cell can show a
-picture. A button is heard while a cell runs only where the front end speaks to a thread
-of its own in the kernel (a subshell), which not every JupyterLab does. Interrupting the
-kernel always works: the step is completed, and the run is saved just the same.
+picture. Interrupting the kernel stops the run: the step is completed, the run saved. In
+Jupyter the button does just that, since a kernel at work hears nothing else.
 """
 
 import threading
@@ -30,7 +29,6 @@ CURVES = (
     ("mean logit", {"real": "real_logit", "fake": "fake_logit"}, "linear"),
     ("gradient norm", {"D": "d_grad_norm", "G": "g_grad_norm"}, "log"),
 )
-LATE = "Stops after the next log. If nothing happens, interrupt the kernel."
 
 
 class Dashboard:
@@ -134,8 +132,8 @@ class Dashboard:
 
         log, found = self.logs[-1], self.verdict
         words = [f"step {log.step:,}, {log.images_per_second:,.0f} images/s", ""]
-        words += [f"verdict: {found.name}", *textwrap.wrap(found.why, 38), ""]
-        words += textwrap.wrap(found.advice, 38)
+        words += [f"verdict: {found.name}", *textwrap.wrap(found.why, 35), ""]
+        words += textwrap.wrap(found.advice, 35)
         ax.text(0, 1, "\n".join(words), va="top", fontsize=8, transform=ax.transAxes)
         ax.axis("off")
 
@@ -178,13 +176,7 @@ class Dashboard:
 
         bundle = {"text/plain": "(In a live notebook a button here stops and saves.)"}
         try:
-            import ipywidgets
-
-            layout = ipywidgets.Layout(width="auto")
-            self._button = ipywidgets.Button(
-                description="Stop and save", tooltip=LATE, layout=layout
-            )
-            self._button.on_click(self.stop)
+            self._button = _stop_button(self.stop)
             view = {"version_major": 2, "version_minor": 0}
             bundle[_VIEW] = view | {"model_id": self._button.model_id}
         except Exception:  # no widgets: interrupting the kernel stops the run
@@ -193,4 +185,21 @@ class Dashboard:
 
     def _lock_button(self) -> None:
         if self._button is not None:
-            self._button.disabled = True
+            self._button.over = True
+
+
+def _stop_button(stop: Callable[..., None]):
+    """The button as an anywidget; it knows its kernel by the name of its file."""
+    import anywidget
+    import traitlets
+    from ipykernel.connect import get_connection_file
+
+    class StopButton(anywidget.AnyWidget):
+        _esm = Path(__file__).with_name("stop.js")
+        kernel = traitlets.Unicode().tag(sync=True)
+        over = traitlets.Bool(False).tag(sync=True)
+
+    name = Path(get_connection_file()).stem
+    button = StopButton(kernel=name.removeprefix("kernel-"))
+    button.on_msg(stop)
+    return button

@@ -160,9 +160,8 @@ def test_the_mixer_previews_paints_and_cancels_beside_running_cells(notebook):
     assert shown.source("gatys") == still
 
 
-def test_the_dashboard_lives_while_the_loop_runs_and_an_interrupt_stops_and_saves(
-    notebook,
-):
+@pytest.mark.parametrize("way", ["button", "interrupt"])
+def test_the_dashboard_lives_while_the_loop_runs_and_a_stop_saves(notebook, way):
     notebook.open(
         [RUN, LOOP, "print('kept', len(list(__import__('os').listdir(folder))))"]
     )
@@ -182,14 +181,17 @@ def test_the_dashboard_lives_while_the_loop_runs_and_an_interrupt_stops_and_save
         arg=before,
     )
     notebook.picture("dashboard")
-    assert page.get_by_role("button", name="Stop and save").is_enabled()
-    # The button is not pressed: this JupyterLab hands its message on after the cell.
-    page.evaluate(
-        "() => { window.jupyterapp.shell.currentWidget.sessionContext.session.kernel"
-        ".interrupt(); }"
-    )
+    button = page.get_by_role("button", name="Stop and save")
+    if way == "button":
+        button.click()
+    else:
+        page.evaluate(
+            "() => { window.jupyterapp.shell.currentWidget.sessionContext.session"
+            ".kernel.interrupt(); }"
+        )
     page.get_by_text("Run the cell again to continue.").first.wait_for()
     assert ", saved. Run the cell again to continue." in notebook.text()
+    page.locator("button:disabled", has_text="Stop and save").wait_for()
     assert notebook.run_cell(2)
     assert "kept 0" not in notebook.text() and "kept" in notebook.text()
 
