@@ -13,12 +13,14 @@ from gancourse.checks import exercises
 ROOT = Path(__file__).resolve().parents[2]
 SOLUTIONS = sorted((ROOT / "solutions").glob("[0-9][0-9]_*.ipynb"))
 each = pytest.mark.parametrize("path", SOLUTIONS, ids=lambda path: path.name[:2])
-# nbgrader runs a notebook several times: by default that of one chapter.
-one_or_each = pytest.mark.parametrize(
-    "path",
-    [SOLUTIONS[0], *(pytest.param(p, marks=pytest.mark.full) for p in SOLUTIONS[1:])],
-    ids=lambda path: path.name[:2],
-)
+
+
+def first_and_later(mark):
+    """By default the first chapter, which nbgrader runs several times; the rest later."""
+    rest = (pytest.param(path, marks=mark) for path in SOLUTIONS[1:])
+    return pytest.mark.parametrize(
+        "path", [SOLUTIONS[0], *rest], ids=lambda path: path.name[:2]
+    )
 
 
 @lru_cache
@@ -110,7 +112,7 @@ def test_untouched_exercise_runs_from_top_to_bottom_without_a_traceback(path):
     assert all("not attempted yet" in text for text in texts)
 
 
-@one_or_each
+@first_and_later(pytest.mark.full)
 def test_nbgrader_gives_full_marks_none_and_the_right_part(path, monkeypatch):
     from nbgrader.utils import determine_grade
 
@@ -133,7 +135,7 @@ def test_nbgrader_gives_full_marks_none_and_the_right_part(path, monkeypatch):
     assert marks(mixed) == [full[0]] + [0] * (len(full) - 1)
 
 
-@one_or_each
+@first_and_later(pytest.mark.soak)
 def test_nbgraders_own_validation_agrees(path):
     from nbgrader.validator import Validator
 
