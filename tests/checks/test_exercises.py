@@ -16,7 +16,7 @@ each = pytest.mark.parametrize("path", SOLUTIONS, ids=lambda path: path.name[:2]
 
 
 def first_and_later(mark):
-    """By default the first chapter, which nbgrader runs several times; the rest later."""
+    """By default the first chapter, since nbgrader runs it several times."""
     rest = (pytest.param(path, marks=mark) for path in SOLUTIONS[1:])
     return pytest.mark.parametrize(
         "path", [SOLUTIONS[0], *rest], ids=lambda path: path.name[:2]
