@@ -21,6 +21,12 @@ from gancourse.games import GAN
 from gancourse.models.mlp import PointDiscriminator, PointGenerator
 from gancourse.training import train
 
+one_and_two_threads = pytest.mark.parametrize(
+    "n",
+    [1, pytest.param(2, marks=pytest.mark.alone)],
+    ids=["1 thread", "2 threads"],
+)
+
 
 @pytest.fixture(autouse=True)
 def one_thread(threads):
@@ -108,7 +114,7 @@ def test_resumed_equals_uninterrupted_bit_for_bit(name, precision, tmp_path):
 
 
 @pytest.mark.full
-@pytest.mark.parametrize("n", [1, 2], ids=["1 thread", "2 threads"])
+@one_and_two_threads
 @pytest.mark.parametrize("name", [name for name in HEAVY if name in LIGHT])
 def test_large_players_resume_bit_for_bit_at_every_step(name, n, tmp_path, threads):
     threads(n)
@@ -117,7 +123,7 @@ def test_large_players_resume_bit_for_bit_at_every_step(name, n, tmp_path, threa
     count("A", CUTS, len(truth))
 
 
-@pytest.mark.parametrize("n", [1, 2], ids=["1 thread", "2 threads"])
+@one_and_two_threads
 @pytest.mark.parametrize(
     "every",
     [pytest.param(10, marks=pytest.mark.full), pytest.param(1, marks=pytest.mark.soak)],
@@ -138,6 +144,7 @@ def test_the_large_mlp_resumes_bit_for_bit_too(tmp_path):
     assert found == {step: truth[step] for step in (2, 4, 6, 8)}
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("name", ["points, dropout", "dcgan"])
 def test_resuming_is_exact_on_two_threads(name, tmp_path, threads):
     threads(2)
@@ -146,7 +153,10 @@ def test_resuming_is_exact_on_two_threads(name, tmp_path, threads):
 
 
 @pytest.mark.full
-@pytest.mark.parametrize(("precision", "n"), [("fp32", 1), ("fp32", 2), ("bf16", 1)])
+@pytest.mark.parametrize(
+    ("precision", "n"),
+    [("fp32", 1), ("bf16", 1), pytest.param("fp32", 2, marks=pytest.mark.alone)],
+)
 @pytest.mark.parametrize("name", GAMES)
 def test_every_single_cut_point_leads_to_the_same_end(
     name, precision, n, tmp_path, threads
@@ -525,6 +535,7 @@ def test_what_may_change_changes_nothing(tmp_path):
     assert resumed_at == 30 and digest(state) == digest(truth)
 
 
+@pytest.mark.alone
 def test_another_number_of_threads_is_said_and_goes_on(tmp_path, capsys, threads):
     saved_run(tmp_path, at=(10,))
     threads(2)

@@ -39,6 +39,7 @@ def run(name, **changes):
 # ------------------------------------------------------------------ same seed, same run
 
 
+@pytest.mark.alone
 def test_same_seed_gives_the_same_bits_in_fresh_processes_at_one_and_two_threads():
     code = (
         "import json, torch\n"
@@ -52,10 +53,10 @@ def test_same_seed_gives_the_same_bits_in_fresh_processes_at_one_and_two_threads
     )
     command = [sys.executable, "-c", code]
     env = {**os.environ, "PYTHONPATH": PATHS, "PYTHONHASHSEED": "random"}
-    lives = [
-        subprocess.Popen(command, env=env, stdout=subprocess.PIPE) for _ in range(2)
-    ]
-    one, other = (json.loads(life.communicate()[0]) for life in lives)
+    one, other = (
+        json.loads(subprocess.run(command, env=env, stdout=subprocess.PIPE).stdout)
+        for _ in range(2)
+    )
     assert len(one) == 8 and one == other
 
 
