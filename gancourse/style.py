@@ -42,7 +42,6 @@ class StyleConfig:
     style_weight: float = 60.0
     tv_weight: float = 2.0
     levels: int = 2  # sizes of the pyramid, each twice the one before
-    bounded: bool = False  # keep pixels in [-1, 1] at every step: a lower loss sooner
     style_scale: float = 1.0  # longer side of the painting over that of the result
     keep_colours: bool = False  # the photograph's colours instead of the painting's
     optimizer: str = "lbfgs"  # or "adam"
@@ -266,13 +265,16 @@ def _descend(
         opt = torch.optim.Adam([image], lr=0.05)
     else:
         opt = torch.optim.LBFGS(
-            [image], history_size=20, tolerance_grad=0, tolerance_change=0
+            [image],
+            history_size=20,
+            max_eval=steps + 1,  # by default a call would stop after 25
+            tolerance_grad=0,
+            tolerance_change=0,
         )
 
     def closure() -> Tensor:
-        if config.bounded:  # or the descent leaves the range that is shown
-            with torch.no_grad():
-                image.clamp_(-1, 1)
+        with torch.no_grad():  # pixels out of range lower a loss that is never shown
+            image.clamp_(-1, 1)
         opt.zero_grad()
         loss, _ = objective(image)
         loss.backward()
