@@ -54,9 +54,19 @@ def assert_clear():
     return clear
 
 
+@pytest.hookimpl(trylast=True)  # after tests have been deselected
 def pytest_collection_modifyitems(items):
-    """Tests that need both cores come last, where they do not wait for long ones."""
-    items.sort(key=lambda item: item.get_closest_marker("alone") is not None)
+    """Tests that need both cores come first in the share of each process.
+
+    There they take turns among themselves, and wait for no long one.
+    """
+    shares = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", 1))
+    alone = [item for item in items if item.get_closest_marker("alone")]
+    others = [item for item in items if not item.get_closest_marker("alone")]
+    ends = [round(k * len(others) / shares) for k in range(shares + 1)]
+    items[:] = []
+    for k in range(shares):
+        items += alone[k::shares] + others[ends[k] : ends[k + 1]]
 
 
 @pytest.fixture(autouse=True)
