@@ -16,7 +16,7 @@ each = pytest.mark.parametrize("path", SOLUTIONS, ids=lambda path: path.name[:2]
 
 
 def first_and_later(mark):
-    """By default the first chapter, since nbgrader runs it several times."""
+    """By default the first chapter; the others, each run several times, later."""
     rest = (pytest.param(path, marks=mark) for path in SOLUTIONS[1:])
     return pytest.mark.parametrize(
         "path", [SOLUTIONS[0], *rest], ids=lambda path: path.name[:2]
@@ -103,7 +103,7 @@ def test_solution_passes_every_check(path):
     assert all("Right" in text for text in outputs(book, "stream"))
 
 
-@each
+@first_and_later(pytest.mark.full)
 def test_untouched_exercise_runs_from_top_to_bottom_without_a_traceback(path):
     book = executed(exercise_of(path))
     assert outputs(book, "error") == []

@@ -36,7 +36,7 @@ ROWS = {
     "A13": "test_code_in_a_file_is_never_run test_no_code_in_a_file_is_ever_run",
     "A14": "test_what_is_no_checkpoint_is_named_by_its_kind "
     "test_a_folder_or_nothing_where_a_file_should_be_is_said",
-    "A15": "test_a_run_of_another_game_is_refused_for_all_pairs "
+    "A15": "test_a_run_of_another_game_is_refused "
     "test_other_sizes_are_named_with_both_sides",
     "A16": "test_half_a_match_is_never_accepted",
     "A17": "test_a_checkpoint_of_a_former_release_still_loads "
