@@ -296,6 +296,7 @@ def two_thirds(answer) -> None:
     wrong = {
         "log_four": [math.log(4)],
         "is_d": [2 / 3],
+        "counted_twice": [-math.log(3 / 5) - math.log(2 / 5)],
         "one_term": [-math.log(2 / 3), -math.log(1 / 3)],
         "sign": [-right],
         "whole_sum": [right - math.log(2 / 3), -right + math.log(2 / 3)],
@@ -320,6 +321,11 @@ _TWO_THIRDS = {
         "2/3 is D itself. Asked for is d_loss.",
         "d_loss is −log D for reals and −log(1 − D) for fakes, added.",
         "Put D = 2/3 into both terms.",
+    ),
+    "counted_twice": Hint(
+        "So it is in our loop, which clears G's gradients only.",
+        "Here those of D are cleared as well: d_loss finds its way into one step.",
+        "log D + log(1 − D) once, and log D once.",
     ),
     "one_third": Hint(
         "1/3 is 1 − D. Asked for is d_loss.",

@@ -155,6 +155,7 @@ TWO_THIRDS_WRONG = {
     "sign": -right_loss,
     "whole_sum": right_loss - math.log(2 / 3),
     "log_two": 0.693,
+    "counted_twice": 1.427,  # measured where only G's gradients are cleared: D = 3/5
     "averaged": right_loss / 2,
     "zero": 0,
     "other_value": 7.0,
