@@ -1,11 +1,12 @@
 """What several tests share: the contract that every message to a person keeps."""
 
-import contextlib
 import os
 import traceback
 
-with contextlib.suppress(ImportError):  # not on Windows
+try:
     import fcntl
+except ImportError:  # Windows
+    fcntl = None
 
 if "PYTEST_XDIST_WORKER" in os.environ:  # two processes, so one thread for each
     os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -76,7 +77,7 @@ def cores(request, tmp_path_factory):
     Two threads that share two cores with another process wait at each of their many
     barriers until both are on: 118 s were measured instead of 3.
     """
-    if "PYTEST_XDIST_WORKER" not in os.environ or "fcntl" not in globals():
+    if "PYTEST_XDIST_WORKER" not in os.environ or fcntl is None:
         yield
         return
     alone = request.node.get_closest_marker("alone") is not None

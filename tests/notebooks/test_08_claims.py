@@ -6,6 +6,7 @@ import math
 from pathlib import Path
 
 import pytest
+import stored_run
 import torch
 from torch import nn
 
@@ -15,7 +16,6 @@ from gancourse.models.vae import Decoder, Encoder
 from gancourse.training import TrainConfig, start, train
 
 PATH = Path(__file__).resolve().parents[2] / "notebooks/08_gan_or_vae.ipynb"
-KIND = "application/vnd.gancourse.metrics+json"
 
 
 def code_cells() -> list[dict]:
@@ -40,14 +40,7 @@ def book() -> dict:
 @pytest.fixture(scope="module")
 def metrics() -> dict:
     """What the stored run (profile cpu) reported."""
-    (report,) = [
-        output["data"][KIND]
-        for cell in code_cells()
-        for output in cell["outputs"]
-        if KIND in output.get("data", {})
-    ]
-    assert report["profile"] == "cpu"
-    return report["metrics"]
+    return stored_run.metrics(PATH)
 
 
 def rng(seed=0):

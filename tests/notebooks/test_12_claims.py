@@ -5,10 +5,10 @@ import json
 from pathlib import Path
 
 import pytest
+import stored_run
 import torch
 
 from gancourse import data, losses, style
-from gancourse.course import MIME
 from gancourse.models import vgg
 
 PATH = (
@@ -121,10 +121,6 @@ def test_one_target_for_both_losses_moves_nothing(book):
 
 def test_in_the_stored_run_lbfgs_wins_both_races_and_from_noise_by_more():
     """And the style falls far below a tenth of the photograph's (I4)."""
-    cells = json.loads(PATH.read_text(encoding="utf-8"))["cells"]
-    outputs = [o for c in cells if c["cell_type"] == "code" for o in c["outputs"]]
-    (found,) = [o["data"][MIME] for o in outputs if MIME in o.get("data", {})]
-    stored = found["metrics"]
-    assert found["profile"] == "cpu"
+    stored = stored_run.metrics(PATH)
     assert stored["lbfgs_over_adam_from_noise"] < stored["lbfgs_over_adam"] < 1
     assert stored["style_share"] < 0.1 and stored["sweep_orders_kept"] == 6

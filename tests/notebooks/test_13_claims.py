@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 
 import pytest
+import stored_run
 import torch
 from torch import nn
 
@@ -17,7 +18,6 @@ PATH = (
     / "13_fast_and_adversarial_style.ipynb"
 )
 CELLS = json.loads(PATH.read_text(encoding="utf-8"))["cells"]
-MIME = "application/vnd.gancourse.metrics+json"
 
 
 @pytest.fixture(scope="module")
@@ -36,10 +36,7 @@ def book() -> dict:
 @pytest.fixture(scope="module")
 def stored() -> dict:
     """The metrics of the stored run."""
-    outputs = [o for c in CELLS if c["cell_type"] == "code" for o in c["outputs"]]
-    (found,) = [o["data"][MIME] for o in outputs if MIME in o.get("data", {})]
-    assert found["profile"] == "cpu"
-    return found["metrics"]
+    return stored_run.metrics(PATH)
 
 
 def pictures(*shape: int) -> torch.Tensor:

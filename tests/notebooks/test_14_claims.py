@@ -6,10 +6,11 @@ import math
 from pathlib import Path
 
 import pytest
+import stored_run
 import torch
 from torch.nn import functional as F
 
-from gancourse import captions, course
+from gancourse import captions
 from gancourse.models import text
 
 PATH = Path(__file__).resolve().parents[2] / "notebooks/14_text_conditioned.ipynb"
@@ -33,12 +34,7 @@ def book() -> dict:
 @pytest.fixture(scope="module")
 def stored() -> dict:
     """The metrics of the stored run."""
-    outputs = [o for c in CELLS if c["cell_type"] == "code" for o in c["outputs"]]
-    (payload,) = [
-        o["data"][course.MIME] for o in outputs if course.MIME in o.get("data", {})
-    ]
-    assert payload["profile"] == "cpu"
-    return payload["metrics"]
+    return stored_run.metrics(PATH)
 
 
 def normal(*shape, seed=0):
