@@ -138,12 +138,13 @@ def show_points(
 ) -> Axes:
     """Scatter real points (N, 2) as blue dots, fake (M, 2) as vermilion crosses."""
     ax = ax or plt.figure(figsize=(3.6, 3.6)).add_subplot()
+    # Dots are smaller than crosses, so they go on top: neither hides the other.
     if real is not None:
-        ax.scatter(*real.T, s=6, c=REAL, alpha=0.5, linewidths=0, label="real")
+        dots = dict(s=6, c=REAL, alpha=0.5, linewidths=0, zorder=2)
+        ax.scatter(*real.T, **dots, label="real")
     if fake is not None:
-        ax.scatter(
-            *fake.T, s=12, c=FAKE, alpha=0.6, marker="x", linewidths=0.8, label="fake"
-        )
+        crosses = dict(s=12, c=FAKE, alpha=0.6, marker="x", linewidths=0.8, zorder=1)
+        ax.scatter(*fake.T, **crosses, label="fake")
     ax.set(xlim=(-extent, extent), ylim=(-extent, extent), aspect="equal")
     ax.set(xlabel="$x_1$", ylabel="$x_2$", title=title)
     return ax

@@ -22,12 +22,17 @@ def draw(engine: Engine, frame: Frame) -> Figure:
     named = {"D loss": "d_loss", "G loss": "g_loss", "coverage": "coverage"}
     columns = {label: [getattr(p, name) for p in past] for label, name in named.items()}
     figures.show_curves(steps, columns, "step", "nats; share", curves)
+    above = dict(loc="lower center", bbox_to_anchor=(0.45, 1.0), frameon=False)
+    curves.legend(fontsize=7, ncols=3, columnspacing=0.8, handlelength=1.6, **above)
     figure.suptitle(in_words(frame), fontsize=9)
     return figure
 
 
 def draw_plane(ax, engine: Engine, frame: Frame, arrows: int = ARROWS) -> None:
-    """D's field, real points, fakes, and for some fakes where they are pushed."""
+    """D's field, real points, fakes, and for some fakes where they are pushed.
+
+    Arrows longer than one unit are cut, as in the live lab.
+    """
     field = (frame.field - frame.middle).numpy()
     limit = max(1e-6, float(abs(field).max()))
     ax.imshow(
@@ -41,6 +46,7 @@ def draw_plane(ax, engine: Engine, frame: Frame, arrows: int = ARROWS) -> None:
     )
     figures.show_points(engine.real, frame.fake, ax, extent=EXTENT)
     at, push = frame.fake[:arrows], frame.push[:arrows]
+    push = push / push.norm(dim=1, keepdim=True).clamp_min(1)
     ax.quiver(*at.T, *push.T, angles="xy", scale_units="xy", scale=1, width=0.008)
     ax.grid(False)
 
