@@ -1,11 +1,11 @@
 """Notebook 06: each patient has the fault that it is said to have, and no other."""
 
-import ast
 import json
 import math
 from pathlib import Path
 
 import pytest
+import stored_run
 import torch
 from torch import nn
 from torch.nn.functional import binary_cross_entropy_with_logits, mse_loss, softplus
@@ -26,12 +26,7 @@ def book() -> dict:
     names = {"torch": torch, "nn": nn, "softplus": softplus, "losses": losses}
     names |= {"mse_loss": mse_loss, "clinic": clinic}
     names |= {"binary_cross_entropy_with_logits": binary_cross_entropy_with_logits}
-    for cell in json.loads(PATH.read_text(encoding="utf-8"))["cells"]:
-        text = "".join(cell["source"])
-        if cell["cell_type"] == "code" and "find_spec" not in text:
-            found = [n for n in ast.parse(text).body if isinstance(n, ast.FunctionDef)]
-            exec(compile(ast.Module(found, []), PATH.name, "exec"), names)
-    return names
+    return stored_run.definitions(PATH, names)
 
 
 @pytest.fixture(scope="module")

@@ -1,12 +1,12 @@
 """Notebook 07: its hand-written pieces, and what its stored run has to bear out."""
 
-import ast
 import inspect
 import json
 import math
 from pathlib import Path
 
 import pytest
+import stored_run
 import torch
 from safetensors.torch import load_file
 from torch import nn
@@ -25,14 +25,7 @@ def book() -> dict:
     """What the notebook defines (functions and classes), without running it."""
     names = {"torch": torch, "nn": nn, "math": math, "data": data, "dcgan": dcgan}
     names |= {"evaluation": evaluation, "told": told}
-    for cell in CELLS:
-        text = "".join(cell["source"])
-        if cell["cell_type"] != "code" or "find_spec" in text:
-            continue
-        for node in ast.parse(text).body:
-            if isinstance(node, ast.FunctionDef | ast.ClassDef):
-                exec(compile(ast.Module([node], []), PATH.name, "exec"), names)
-    return names
+    return stored_run.definitions(PATH, names)
 
 
 @pytest.fixture(scope="module")

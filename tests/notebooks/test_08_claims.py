@@ -28,13 +28,7 @@ def book() -> dict:
     """The functions and classes that the notebook defines, nothing of it run."""
     names = {"torch": torch, "nn": nn, "math": math, "data": data}
     names |= {"diffusion": diffusion, "ring": data.ring(), "seed": 0}
-    for cell in code_cells():
-        text = "".join(cell["source"])
-        if "find_spec" not in text:
-            kinds = ast.FunctionDef | ast.ClassDef
-            found = [n for n in ast.parse(text).body if isinstance(n, kinds)]
-            exec(compile(ast.Module(found, []), PATH.name, "exec"), names)
-    return names
+    return stored_run.definitions(PATH, names)
 
 
 @pytest.fixture(scope="module")

@@ -1,10 +1,10 @@
 """Notebook 10's hand-written terms and measures, against values worked out here."""
 
-import ast
 import json
 from pathlib import Path
 
 import pytest
+import stored_run
 import torch
 from torch import nn
 from torchvision.io import decode_jpeg, encode_jpeg
@@ -19,12 +19,7 @@ def book() -> dict:
     """The functions that the notebook defines, without running the rest of it."""
     names = {"torch": torch, "nn": nn, "data": data, "cycle": cycle}
     names |= {"encode_jpeg": encode_jpeg, "decode_jpeg": decode_jpeg}
-    for cell in json.loads(PATH.read_text(encoding="utf-8"))["cells"]:
-        text = "".join(cell["source"])
-        if cell["cell_type"] == "code" and "find_spec" not in text:
-            found = [n for n in ast.parse(text).body if isinstance(n, ast.FunctionDef)]
-            exec(compile(ast.Module(found, []), PATH.name, "exec"), names)
-    return names
+    return stored_run.definitions(PATH, names)
 
 
 @pytest.fixture(scope="module")

@@ -1,11 +1,11 @@
 """Notebook 11 proves what it says: its functions, and what its stored run reached."""
 
-import ast
 import json
 import math
 from pathlib import Path
 
 import pytest
+import stored_run
 import torch
 from torch import nn
 from torch.nn.functional import conv2d, interpolate, softplus
@@ -27,13 +27,7 @@ def book() -> dict:
         torch=torch, nn=nn, conv2d=conv2d, interpolate=interpolate, softplus=softplus,
         data=data, pairs=pairs,
     )  # fmt: skip
-    for cell in cells():
-        text = "".join(cell["source"])
-        if cell["cell_type"] == "code" and "find_spec" not in text:
-            kinds = ast.FunctionDef | ast.ClassDef
-            wanted = [n for n in ast.parse(text).body if isinstance(n, kinds)]
-            exec(compile(ast.Module(wanted, []), PATH.name, "exec"), names)
-    return names
+    return stored_run.definitions(PATH, names)
 
 
 @pytest.fixture(scope="module")

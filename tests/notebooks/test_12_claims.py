@@ -1,7 +1,5 @@
 """Notebook 12's hand-written style transfer, against numbers worked out here."""
 
-import ast
-import json
 from pathlib import Path
 
 import pytest
@@ -20,12 +18,7 @@ PATH = (
 def book() -> dict:
     """The functions that the notebook defines, without running the rest of it."""
     names = {"torch": torch, "losses": losses, "style": style}
-    for cell in json.loads(PATH.read_text(encoding="utf-8"))["cells"]:
-        text = "".join(cell["source"])
-        if cell["cell_type"] == "code" and "find_spec" not in text:
-            wanted = [n for n in ast.parse(text).body if isinstance(n, ast.FunctionDef)]
-            exec(compile(ast.Module(wanted, []), PATH.name, "exec"), names)
-    return names
+    return stored_run.definitions(PATH, names)
 
 
 PHOTO = data.to_unit(data.picture("aitzgorri", 64))[None]

@@ -1,6 +1,5 @@
 """Notebook 13: what it writes by hand, and what its stored run says it measured."""
 
-import ast
 import json
 from pathlib import Path
 
@@ -24,13 +23,7 @@ CELLS = json.loads(PATH.read_text(encoding="utf-8"))["cells"]
 def book() -> dict:
     """The functions and classes that the notebook defines, the rest of it not run."""
     names = {"torch": torch, "nn": nn, "data": data}
-    kinds = ast.FunctionDef | ast.ClassDef
-    for cell in CELLS:
-        text = "".join(cell["source"])
-        if cell["cell_type"] == "code" and "find_spec" not in text:
-            wanted = [node for node in ast.parse(text).body if isinstance(node, kinds)]
-            exec(compile(ast.Module(wanted, []), PATH.name, "exec"), names)
-    return names
+    return stored_run.definitions(PATH, names)
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,5 @@
 """What notebook 14 claims: its hand-written parts, the measures of its stored run."""
 
-import ast
 import json
 import math
 from pathlib import Path
@@ -21,14 +20,7 @@ CELLS = json.loads(PATH.read_text(encoding="utf-8"))["cells"]
 def book() -> dict:
     """The functions that the notebook defines, without running the rest of it."""
     names = {"torch": torch, "F": F, "text": text, "captions": captions, "math": math}
-    for cell in CELLS:
-        source = "".join(cell["source"])
-        if cell["cell_type"] == "code" and "find_spec" not in source:
-            found = [
-                n for n in ast.parse(source).body if isinstance(n, ast.FunctionDef)
-            ]
-            exec(compile(ast.Module(found, []), PATH.name, "exec"), names)
-    return names
+    return stored_run.definitions(PATH, names)
 
 
 @pytest.fixture(scope="module")
