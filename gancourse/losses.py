@@ -171,8 +171,24 @@ def gram(features: Tensor) -> Tensor:
     """
     c, h, w = features.shape[1:]
     with torch.autocast(features.device.type, enabled=False):  # 16 bits lose the sums
-        flat = features.float().flatten(2)
-        return flat @ flat.mT / (c * h * w)
+        places = features.float().permute(0, 2, 3, 1).flatten(1, 2)  # (N, H W, C)
+        return _Gram.apply(places) / (c * h * w)
+
+
+class _Gram(torch.autograd.Function):
+    """F^T F (N, C, C) of F (N, P, C): both factors are F, so one product is enough
+    for its gradient, where autograd would take two."""
+
+    @staticmethod
+    def forward(ctx, F: Tensor) -> Tensor:
+        ctx.save_for_backward(F)
+        return F.mT @ F
+
+    @staticmethod
+    def backward(ctx, grad: Tensor) -> Tensor:
+        (F,), both = ctx.saved_tensors, grad + grad.mT
+        # in the layout of F, channels last or first: another one slows all layers below
+        return F @ both if F.is_contiguous() else (both @ F.mT).mT
 
 
 def relative_error(x: Tensor, target: Tensor) -> Tensor:
@@ -180,9 +196,10 @@ def relative_error(x: Tensor, target: Tensor) -> Tensor:
 
     0 when equal, 1 when x is all zeros, whatever the layer, the net and the picture.
     """
-    x, target = x.float().flatten(1), target.float().flatten(1)
-    size = target.square().sum(1).clamp_min(1e-12)
-    return ((x - target).square().sum(1) / size).mean()
+    x, target = x.float(), target.float()
+    rest = tuple(range(1, x.ndim))  # all but the samples, in the layout that they have
+    size = target.square().sum(rest).clamp_min(1e-12)
+    return ((x - target).square().sum(rest) / size).mean()
 
 
 def content_loss(features: dict[str, Tensor], target: dict[str, Tensor]) -> Tensor:

@@ -301,6 +301,23 @@ def test_gram_forgets_where_and_how_often_but_not_together_with_what():
     assert losses.relative_error(losses.gram(each.view_as(x)), losses.gram(x)) > 0.1
 
 
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_gram_has_the_gradient_of_its_equation(layout):
+    """Its backward is one product (F^T F is symmetric), autograd's would be two."""
+    torch.manual_seed(0)
+    x = torch.randn(2, 5, 4, 3).to(memory_format=layout).requires_grad_()
+    uneven = torch.randn(2, 5, 5)  # a loss that does not look at both halves alike
+    flat = x.flatten(2)
+    plain = (uneven * (flat @ flat.mT / 60)).sum()
+    (expected,) = torch.autograd.grad(plain, x)
+    (found,) = torch.autograd.grad((uneven * losses.gram(x)).sum(), x)
+    torch.testing.assert_close(found, expected)
+    assert found.is_contiguous(memory_format=layout)
+    places = torch.randn(2, 6, 3, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(losses._Gram.apply, places)
+    assert torch.autograd.gradgradcheck(losses._Gram.apply, places)
+
+
 def test_gram_stays_exact_under_autocast():
     torch.manual_seed(0)
     x = 100 * torch.rand(1, 8, 16, 16) + 300

@@ -27,6 +27,13 @@ class Plain(style.Objective):
     def _features(self, image: Tensor, layers) -> dict[str, Tensor]:
         return self.net(image.contiguous(), layers)
 
+    def __call__(self, image: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        found = self._features(image, {*self.content, *self.grams})
+        parts = tutorial.terms(found, self.content, self.grams, image)
+        weights = [getattr(self.config, f"{name}_weight") for name in parts]
+        total = sum(w * part for w, part in zip(weights, parts.values(), strict=True))
+        return total, parts
+
 
 def timed(run, judge) -> Path:
     """Follow one of our transfers; the judge's own seconds do not count."""

@@ -149,6 +149,28 @@ def plain_vgg(net: vgg.VGG, frozen: bool) -> vgg.VGG:
     return plain.requires_grad_(not frozen)
 
 
+def gram(features: Tensor) -> Tensor:
+    """Gram matrices (N, C, C), as most tutorials write them."""
+    n, c, h, w = features.shape
+    flat = features.reshape(n, c, h * w)
+    return torch.bmm(flat, flat.transpose(1, 2)) / (c * h * w)
+
+
+def relative(x: Tensor, target: Tensor) -> Tensor:
+    apart = (x - target).pow(2).flatten(1).sum(1)
+    return (apart / target.pow(2).flatten(1).sum(1)).mean()
+
+
+def terms(found: dict, content: dict, grams: dict, image: Tensor) -> dict[str, Tensor]:
+    """The terms of the course's objective, written plainly."""
+    style = [relative(gram(found[k]), grams[k]) for k in grams]
+    return {
+        "content": sum(relative(found[k], content[k]) for k in content) / len(content),
+        "style": sum(style) / len(style),
+        "tv": losses.total_variation(image),
+    }
+
+
 def gatys(objective, image: Tensor) -> Iterator[float]:
     """L-BFGS on the pixels with clamping in the closure; `next` is one evaluation.
 
@@ -182,16 +204,14 @@ def fast_style(
     loader = DataLoader([read(x) for x in photos], batch, shuffle=True, drop_last=True)
     optimizer = torch.optim.Adam(G.parameters(), 1e-3)
     layers = ["conv1_1", "conv2_1", "conv3_1", "conv4_1"]
-    grams = {k: losses.gram(v) for k, v in net(painting, layers).items()}
-    grams = {k: v.detach() for k, v in grams.items()}
+    grams = {k: gram(v).detach() for k, v in net(painting, layers).items()}
     while True:
         for x in loader:
             optimizer.zero_grad()
             y = G(x)
             found, wanted = net(y, layers), net(x, layers)  # only one layer is used
-            content = losses.content_loss(found, {"conv4_1": wanted["conv4_1"]})
-            style = losses.style_loss(found, grams)
-            total = content + 60 * style + 2 * losses.total_variation(y)
+            parts = terms(found, {"conv4_1": wanted["conv4_1"]}, grams, y)
+            total = parts["content"] + 60 * parts["style"] + 2 * parts["tv"]
             total.backward()
             optimizer.step()
-            yield content.item() + style.item() + total.item()
+            yield parts["content"].item() + parts["style"].item() + total.item()
