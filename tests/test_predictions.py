@@ -21,7 +21,9 @@ def shown(monkeypatch):
     bundles = []
     monkeypatch.setattr(predictions, "in_a_notebook", lambda: True)
     monkeypatch.setattr(
-        IPython.display, "display", lambda bundle, raw: bundles.append(bundle)
+        IPython.display,
+        "display",
+        lambda bundle, raw, metadata=None: bundles.append(bundle),
     )
     return bundles
 

@@ -19,11 +19,10 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from gancourse import checkpoints, figures, health
-from gancourse.lab.predictions import in_a_notebook
+from gancourse.lab.predictions import in_a_notebook, widget_view
 from gancourse.training import State, StepLog
 
 SHARE = 0.03  # of the time may go into drawing
-_VIEW = "application/vnd.jupyter.widget-view+json"
 CURVES = (
     ("loss (nats)", {"D": "d_loss", "G": "g_loss"}, "linear"),
     ("mean logit", {"real": "real_logit", "fake": "fake_logit"}, "linear"),
@@ -175,13 +174,13 @@ class Dashboard:
         from IPython.display import display
 
         bundle = {"text/plain": "(In a live notebook a button here stops and saves.)"}
+        view, metadata = {}, {}
         try:
             self._button = _stop_button(self.stop)
-            view = {"version_major": 2, "version_minor": 0}
-            bundle[_VIEW] = view | {"model_id": self._button.model_id}
+            view, metadata = widget_view(self._button)
         except Exception:  # no widgets: interrupting the kernel stops the run
             self._button = None
-        display(bundle, raw=True)
+        display(bundle | view, metadata=metadata, raw=True)
 
     def _lock_button(self) -> None:
         if self._button is not None:

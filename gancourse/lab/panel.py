@@ -21,8 +21,8 @@ import numpy as np
 from torch import Tensor
 
 from gancourse import figures
+from gancourse.lab import predictions
 
-_VIEW = "application/vnd.jupyter.widget-view+json"
 _HERE = Path(__file__).parent
 
 
@@ -116,16 +116,15 @@ class Panel:
             "text/plain": words,
             still.kind: base64.b64encode(still.data).decode(),
         }
+        metadata = {still.kind: {"alt": still.alt}}
         if (widget := self.widget()) is not None:
-            view = {"version_major": 2, "version_minor": 0}
-            bundle[_VIEW] = view | {"model_id": widget.model_id}
-        return bundle, {still.kind: {"alt": still.alt}}
+            view, more = predictions.widget_view(widget)
+            bundle, metadata = bundle | view, metadata | more
+        return bundle, metadata
 
     def widget(self):
         """The anywidget of this panel; None without a kernel or without widgets."""
-        from gancourse.lab.predictions import in_a_notebook
-
-        if self._widget is None and in_a_notebook():
+        if self._widget is None and predictions.in_a_notebook():
             try:
                 self._widget = _widget(self)
             except Exception:  # whatever goes wrong: the picture is there all the same

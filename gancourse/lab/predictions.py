@@ -35,13 +35,12 @@ def predict(name: str, question: str, choices: list[str]) -> None:
     _asked[name] = prediction
     _show(f"Your guess: {question}")
     options = "\n".join(f"  ( ) {choice}" for choice in choices)
-    view = {}
+    view, metadata = {}, {}
     if in_a_notebook():
         prediction.widget = _radio_buttons(question, choices, prediction.guess)
         if prediction.widget is not None:
-            view = {"version_major": 2, "version_minor": 0}
-            view = {_WIDGET: {**view, "model_id": prediction.widget.model_id}}
-    _display({"text/plain": options, **view})
+            view, metadata = widget_view(prediction.widget)
+    _display({"text/plain": options, **view}, metadata)
 
 
 def reveal(name: str, answer: str, because: str = "") -> None:
@@ -95,6 +94,12 @@ def in_a_notebook() -> bool:
     return getattr(get_ipython(), "kernel", None) is not None
 
 
+def widget_view(widget) -> tuple[dict, dict]:
+    """An anywidget's part of a display bundle, and the metadata that Colab asks for."""
+    bundle, metadata = widget._repr_mimebundle_()
+    return {_WIDGET: bundle[_WIDGET]}, metadata
+
+
 def _radio_buttons(question: str, choices: list[str], guess: str):
     """Radio buttons, none chosen; None where widgets do not work.
 
@@ -131,10 +136,10 @@ def _show(*lines: str) -> None:
     _display({"text/html": html, "text/plain": "\n".join(lines)})
 
 
-def _display(bundle: dict) -> None:
+def _display(bundle: dict, metadata: dict | None = None) -> None:
     if not in_a_notebook():
         print(bundle["text/plain"])
         return
     from IPython.display import display
 
-    display(bundle, raw=True)
+    display(bundle, metadata=metadata, raw=True)
