@@ -1,6 +1,7 @@
 """What a run is played on, and in how many bits: chosen, or said to be not there."""
 
 import os
+import sys
 
 import torch
 from torch import nn
@@ -11,7 +12,8 @@ from gancourse.errors import GancourseError
 def pick_device(device: str = "auto") -> torch.device:
     """The torch device for "auto", "cpu", "cuda", "cuda:1" or "mps".
 
-    Raises GancourseError when it is asked for and not there.
+    Raises GancourseError when it is asked for and not there; in a notebook, where the
+    next cells wait for a result, it says so and takes the CPU.
     """
     if device == "auto":
         if torch.cuda.is_available():
@@ -26,11 +28,20 @@ def pick_device(device: str = "auto") -> torch.device:
     if kind not in count or not (number or "0").isdecimal():
         raise GancourseError(f"{device!r} is no device. Choose auto, cpu, cuda or mps.")
     if int(number or 0) >= count[kind]:
+        if _in_a_notebook():
+            print(f"There is no {device} device here: taking the CPU, which is slower.")
+            return torch.device("cpu")
         raise GancourseError(
             f"There is no {device} device here, and nothing was started. "
             "Use --device cpu (or device='cpu'), or let device='auto' choose."
         )
     return torch.device(device)
+
+
+def _in_a_notebook() -> bool:
+    """Whether a kernel runs this; IPython is asked only if it is there already."""
+    shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
+    return getattr(shell, "kernel", None) is not None
 
 
 def pick_precision(precision: str, device: torch.device, *players: nn.Module) -> str:
@@ -45,8 +56,20 @@ def pick_precision(precision: str, device: torch.device, *players: nn.Module) ->
     if device.type == "cuda":
         # is_bf16_supported() says yes to emulation on a T4: ask for the real thing.
         return "bf16" if torch.cuda.get_device_capability(device) >= (8, 0) else "fp16"
-    has = torch.cpu.get_capabilities() if device.type == "cpu" else {}
+    has = _instructions() if device.type == "cpu" else {}
     return "bf16" if has.get("amx_bf16") or has.get("avx512_bf16") else "fp32"
+
+
+def _instructions() -> dict[str, bool]:
+    """What the processor multiplies in hardware; torch 2.8 and 2.9 have no public name
+    for it."""
+    if hasattr(torch.cpu, "get_capabilities"):
+        return torch.cpu.get_capabilities()
+    names = {
+        "amx_bf16": "_is_amx_tile_supported",
+        "avx512_bf16": "_is_avx512_bf16_supported",
+    }
+    return {key: bool(getattr(torch.cpu, ask, bool)()) for key, ask in names.items()}
 
 
 def _are_slight(players: tuple[nn.Module, ...]) -> bool:

@@ -501,6 +501,28 @@ def test_g1_auto_takes_the_cpu_where_there_is_no_gpu(monkeypatch, assert_clear):
         assert_clear(caught.value, device, "Use --device cpu")
 
 
+def test_g1_a_notebook_goes_on_without_the_gpu_it_asked_for(monkeypatch, capsys):
+    import IPython
+
+    kernel = types.SimpleNamespace(kernel=object())
+    monkeypatch.setattr(IPython, "get_ipython", lambda: kernel)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert training.pick_device("cuda").type == "cpu"
+    (said,) = capsys.readouterr().out.splitlines()
+    assert "no cuda device" in said and "CPU" in said
+    with pytest.raises(ValueError):  # what is no device stays an error
+        training.pick_device("gpu")
+
+
+@pytest.mark.parametrize("has", [True, False])
+def test_g5_an_older_torch_is_asked_for_bf16_by_its_own_names(monkeypatch, has):
+    monkeypatch.delattr(torch.cpu, "get_capabilities", raising=False)
+    for name in ("_is_amx_tile_supported", "_is_avx512_bf16_supported"):
+        monkeypatch.setattr(torch.cpu, name, lambda: has, raising=False)
+    chosen = training.pick_precision("auto", torch.device("cpu"))
+    assert chosen == ("bf16" if has else "fp32")
+
+
 def test_g3_a_gpu_of_apples_is_taken_only_when_asked_for(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
