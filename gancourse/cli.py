@@ -213,45 +213,15 @@ def sample(args) -> int:
 
 
 def style(args) -> int:
-    """Paint a photograph of yours in the manner of a painting, offline."""
-    from gancourse import data, images, style
+    """Paint a photograph of yours in the manner of paintings."""
+    from gancourse import data, images, paint
 
     images.check_ending(args.out)
-    content = images.read_image(args.content, least=style.LEAST)
-    by_descent = args.method == "gatys"
-    painted = (_descended if by_descent else _in_one_pass)(content, args)
+    painted = paint.paint(args)
     images.write_image(data.to_uint8(painted)[0], args.out)
     height, width = painted.shape[2:]
     print(f"Painted {args.out} ({width} x {height} pixels).")
     return 0
-
-
-def _descended(content, args):
-    """The painting after `args.steps` steps of Gatys' descent on its pixels."""
-    from tqdm.auto import tqdm
-
-    from gancourse import images, style
-
-    painting = images.read_image(args.style, least=style.LEAST)
-    levels = 2 if args.size < 640 else 3  # strokes as broad on a large picture
-    config = style.StyleConfig(size=args.size, steps=args.steps, levels=levels)
-    with tqdm(total=config.steps, desc="painting", unit="step") as bar:
-        for log in style.stylise(content, painting, config):
-            bar.set_postfix(style=f"{log.style:.3f}", content=f"{log.content:.3f}")
-            bar.update(log.step - bar.n)
-    return log.image
-
-
-def _in_one_pass(content, args):
-    """The painting of an embedded net: of one painter, or of any (AdaIN)."""
-    from gancourse import images, style, stylers
-
-    photo = style.scaled(style.picture(content), args.size)
-    if args.method == "fast":
-        return stylers.paint(stylers.gallery(str(args.style)), photo)
-    painting = style.picture(images.read_image(args.style, least=style.LEAST))
-    painting = style.scaled(painting, args.size)
-    return stylers.paint_any(stylers.decoder(), photo, painting)
 
 
 # ------------------------------------------------------------------ arguments
@@ -347,9 +317,15 @@ def parser() -> Parser:
     words = ".png for a grid, .npz for the array `images`, .safetensors for the weights"
     add("--out", type=picture_file, required=True, metavar="FILE", help=words)
 
-    add = command(style)
+    _of_style(command(style))
+    return top
+
+
+def _of_style(add) -> None:
+    """The options of `gancourse style`."""
     add("content", type=Path, metavar="CONTENT", help="the photograph, a picture file")
-    add("style", type=Path, metavar="STYLE", help="a painting (fast: by its name)")
+    words = "a painting, or several (fast: one, by its name)"
+    add("style", type=Path, nargs="+", metavar="STYLE", help=words)
     add("--out", type=Path, required=True, metavar="FILE", help=".png, .jpg or .webp")
     methods = one_of("method", "gatys", "fast", "adain")
     words = "gatys: pixels descend; fast: one pass, two painters; adain: one pass, any"
@@ -358,7 +334,18 @@ def parser() -> Parser:
         "--size", type=whole(32, 5_000), default=320, help="longer side in pixels (320)"
     )
     add("--steps", type=whole(1), default=150, help="steps of gatys (150)")
-    return top
+    words = "how much of each painting (gatys; equal)"
+    add("--weights", type=rate, nargs="+", metavar="W", help=words)
+    words = "the photograph's colours, not the painting's (gatys)"
+    add("--keep-colours", action="store_true", help=words)
+    words = "layers that see the style (gatys; conv1_1 conv2_1 conv3_1 conv4_1)"
+    add("--layers", nargs="+", metavar="LAYER", help=words)
+    add("--tv", type=rate, default=2.0, help="weight of smoothness (gatys; 2)")
+    optimizers = one_of("optimizer", "lbfgs", "adam")
+    add("--optimizer", type=optimizers, default="lbfgs", help="lbfgs or adam (lbfgs)")
+    nets = one_of("net", "vgg16", "vgg19")
+    words = "vgg16 (embedded), or vgg19: 548 MB, fetched once (gatys)"
+    add("--net", type=nets, default="vgg16", help=words)
 
 
 def _version() -> str:

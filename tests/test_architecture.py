@@ -68,6 +68,7 @@ ALLOWED = {
         "training",
     ),
     "cmp_facades": ("errors", "images", "online", "storage"),
+    "paint": ("errors", "images", "models", "style", "stylers"),
     "translators": (
         *(
             "errors",

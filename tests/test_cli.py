@@ -392,6 +392,67 @@ def test_a_photograph_is_painted_in_one_pass(method, tmp_path, capfd):
     assert np.abs(painted - before).mean() > 5
 
 
+def painted_with(out, *options) -> np.ndarray:
+    """A small photograph as the command paints it with these options, (H, W, 3)."""
+    photo = data.asset("photos/sunset.jpg")
+    small = ["--out", out, "--size", "64", "--steps", "6"]
+    assert cli.main([str(part) for part in ["style", photo, *options, *small]]) == 0
+    return np.asarray(Image.open(out).convert("RGB")).astype(float)
+
+
+def test_paintings_are_mixed_by_weight_and_options_reach_the_descent(tmp_path, capfd):
+    wave, street = (
+        data.asset(f"paintings/{name}.jpg")
+        for name in ("hokusai-great-wave", "vangogh-village-street-auvers")
+    )
+    out = tmp_path / "painted.png"
+    alone = painted_with(out, wave)
+    both = painted_with(out, wave, street, "--weights", "1", "3")
+    nearly = painted_with(out, wave, street, "--weights", "1", "1e-6")
+    far, near = np.abs(both - alone).mean(), np.abs(nearly - alone).mean()
+    assert far > 3 and near < far / 3
+    for option in (["--keep-colours"], ["--optimizer", "adam"], ["--tv", "50"]):
+        assert np.abs(painted_with(out, wave, *option) - alone).mean() > 1, option
+    shallow = painted_with(out, wave, "--layers", "conv1_1")
+    assert np.abs(shallow - alone).mean() > 1
+    kept = painted_with(out, wave, "--keep-colours").mean((0, 1))
+    photo = data.read_image(data.asset("photos/sunset.jpg"), 64).float().mean((1, 2))
+    assert np.abs(kept - photo.numpy()).max() < 12
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--weights", "1", "2"], "1 paintings and 2 weights"),
+        (["--method", "adain", "--weights", "2"], "takes one painting"),
+        (["--layers", "conv9_9"], "no layer"),
+        (["--net", "vgg11"], "no net"),
+    ],
+)
+def test_options_of_style_that_do_not_fit_cost_a_sentence(
+    options, said, tmp_path, capfd
+):
+    wave = str(data.asset("paintings/hokusai-great-wave.jpg"))
+    out = tmp_path / "painted.png"
+    photo = str(data.asset("photos/sunset.jpg"))
+    command = ["style", photo, wave, "--out", str(out), *options]
+    with contextlib.suppress(SystemExit):
+        assert cli.main(command) == 2
+    heard = capfd.readouterr().err
+    assert said in heard and len(heard.splitlines()) == 1
+    assert not out.exists()
+
+
+def test_the_fast_method_knows_the_file_of_a_painting_that_it_has_a_net_for(
+    tmp_path, capfd
+):
+    street = data.asset("paintings/vangogh-village-street-auvers.jpg")
+    out = tmp_path / "painted.png"
+    by_file = painted_with(out, street, "--method", "fast")
+    by_name = painted_with(out, street.stem, "--method", "fast")
+    assert (by_file == by_name).all()
+
+
 def test_a_painting_without_a_net_is_answered_with_those_that_have_one(capfd, tmp_path):
     photo, out = str(data.asset("photos/sunset.jpg")), tmp_path / "painted.png"
     command = ["style", photo, "my.jpg", "--out", str(out), "--method", "fast"]
