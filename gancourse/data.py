@@ -362,7 +362,8 @@ def batches(
 ) -> Batches:
     """batches(data, 64)[k]: the k-th batch of 64, on the device, uint8 made [-1, 1].
 
-    `data` is a tensor (N, ...), a tuple of tensors of one length, or a Mixture.
+    `data` is a tensor (N, ...), a tuple of tensors of one length, or a Mixture. What
+    is left of an epoch after its last full batch is dropped, other samples each time.
     """
     return Batches(data, size, seed, device)
 

@@ -123,19 +123,14 @@ def test_large_players_resume_bit_for_bit_at_every_step(name, n, tmp_path, threa
     count("A", CUTS, len(truth))
 
 
+@pytest.mark.full
 @one_and_two_threads
-@pytest.mark.parametrize(
-    "every",
-    [pytest.param(10, marks=pytest.mark.full), pytest.param(1, marks=pytest.mark.soak)],
-    ids=["every tenth cut", "every cut"],
-)
-def test_the_largest_player_resumes_bit_for_bit(every, n, tmp_path, threads):
+def test_the_largest_player_resumes_bit_for_bit(n, tmp_path, threads):
     """The MLP of 31 MB a checkpoint: each of its 60 cuts takes half a second."""
     threads(n)
     truth = uninterrupted("mlp")
-    found = interrupted_after_every_step(tmp_path, "mlp", every)
-    assert found == {step: truth[step] for step in range(every, 61, every)}
-    count("A", CUTS, len(found))
+    assert interrupted_after_every_step(tmp_path, "mlp") == truth
+    count("A", CUTS, len(truth))
 
 
 def test_the_large_mlp_resumes_bit_for_bit_too(tmp_path):

@@ -31,6 +31,21 @@ def test_held_out_photographs_are_restored_by_a_clear_margin(task, kind):
         assert after > before + margin, measure.__name__
 
 
+@pytest.mark.soak
+def test_the_recipe_remakes_a_net_of_the_gallery():
+    """`python -m gancourse.restorers noise`, as far as its first net; minutes."""
+    both = restorers.training_pairs("noise")
+    G = restorers.regress("noise", both, restorers.STEPS["noise"])
+    damaged, originals = (
+        data.to_unit(part[::8]) for part in pairs.pairs("noise", "held-out", 64)
+    )
+    with torch.no_grad():
+        remade = perception.psnr(G(damaged), originals)
+    embedded = restorers.gallery("noise", "pixels").restore(damaged)
+    assert remade > perception.psnr(damaged, originals) + 3
+    assert abs(remade - perception.psnr(embedded, originals)) < 0.3
+
+
 def test_colours_of_held_out_photographs_are_nearer_than_grey_and_the_mean_colour():
     names = [*pairs.HELD_OUT, *pairs.album("held-out")]
     training = [

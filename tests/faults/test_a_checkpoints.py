@@ -237,6 +237,7 @@ def test_any_subset_of_files_lost_or_damaged_the_newest_whole_one_wins(run, tmp_
             with pytest.raises(CheckpointError):
                 checkpoints.latest(folder)
         shutil.rmtree(folder)
+    count("A31", "sets of files lost or damaged: the newest whole one is found", 200)
 
 
 # ------------------------------------------------------------------ hostile files

@@ -145,7 +145,7 @@ def sites_of(name: str) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    "name", [n if n in FEW else pytest.param(n, marks=pytest.mark.full) for n in LIGHT]
+    "name", [n if n in FEW else pytest.param(n, marks=pytest.mark.full) for n in GAMES]
 )
 def test_a_value_that_is_no_number_stops_any_game_within_a_step(
     name, tmp_path, assert_clear

@@ -96,7 +96,7 @@ def test_cells_of_one_notebook_in_any_order_give_the_same_or_name_a_cell():
 @pytest.mark.full
 @pytest.mark.parametrize("name", NAMES)
 def test_cells_in_any_order_give_the_same_or_name_the_cell_to_run_first(name):
-    hold(name, 3)
+    hold(name, 10)
 
 
 @needs_fork

@@ -92,6 +92,7 @@ LEFT = {
     "A21": "a real GPU's checkpoint: tests/test_cuda.py, where there is one",
     "A28": "a real Windows: its names and its blocked renames are played here",
     "A30": "no copy is kept elsewhere by itself: the sentence says to choose a folder",
+    "D4": "the short last batch is dropped in silence, as the docstring says",
     "D7": "players of points and digits show torch's message, which names both shapes",
     "D9": "the banner names the cure, not a lesson: health knows no notebooks",
     "D12": "a real GPU that is full: what torch raises there is raised here by hand",

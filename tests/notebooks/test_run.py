@@ -17,6 +17,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from faults.counts import count
 
 from gancourse import runs
 
@@ -282,6 +283,7 @@ def test_sabotaged_notebook_is_red_under_both_runners(fault, sabotaged):
     assert under_nbval.returncode == 1, under_nbval.stdout
     assert not ours.ok
     assert ours.error and "\n" not in ours.error
+    count("F11", "sabotaged notebooks, red", 1)
 
 
 def test_notebook_whose_metric_leaves_its_band_is_red(tmp_path):
@@ -293,6 +295,7 @@ def test_notebook_whose_metric_leaves_its_band_is_red(tmp_path):
     result = runs.execute(path, tmp_path / "executed.ipynb", {}, cell_seconds=60)
     assert not result.ok
     assert "v_identity_error" in result.error
+    count("F11", "sabotaged notebooks, red", 1)
 
 
 def test_notebook_without_a_fault_is_green(tmp_path):
