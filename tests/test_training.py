@@ -656,7 +656,7 @@ def test_dcgan_builds_for_every_profile():
 def test_16_bits_are_taken_where_the_processor_multiplies_them(
     has, picked, monkeypatch
 ):
-    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: has)
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: has, raising=False)
     assert training.pick_precision("auto", torch.device("cpu")) == picked
     assert training.pick_precision("fp32", torch.device("cpu")) == "fp32"
 
@@ -672,5 +672,7 @@ def test_16_bits_are_taken_where_the_processor_multiplies_them(
 def test_small_dense_players_stay_in_32_bits_unless_told_otherwise(
     name, asked, picked, monkeypatch
 ):
-    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"amx_bf16": True})
+    monkeypatch.setattr(
+        torch.cpu, "get_capabilities", lambda: {"amx_bf16": True}, raising=False
+    )
     assert GAMES[name].state(precision=asked).precision == picked
