@@ -1,4 +1,4 @@
-"""The GAN lab on the kernel that Colab runs, and for a long time."""
+"""The labs on the kernel that Colab runs, and the GAN lab for a long time."""
 
 import json
 import os
@@ -7,22 +7,62 @@ from pathlib import Path
 
 import pytest
 from gan_lab_page import OPEN, Lab
+from test_panels_in_lab import EXPLORER, MIXER, Shown
 
 COLAB = os.environ.get("GANCOURSE_COLAB_PYTHON", "")
 MINUTES = int(os.environ.get("GANCOURSE_SOAK_MINUTES", "10"))
 
 
-@pytest.mark.full
-@pytest.mark.skipif(
+needs_colab = pytest.mark.skipif(
     not COLAB,
     reason="GANCOURSE_COLAB_PYTHON names no Python with ipykernel 6.17, IPython 7.34, "
     "ipywidgets 7.7 and anywidget 0.9",
 )
-def test_the_lab_works_on_a_kernel_like_colab_s(start_server, notebook, tmp_path):
-    # Its own front end too: widgets of ipywidgets 7 need jupyterlab-widgets 1.
+
+
+@pytest.fixture
+def on_colab_s_kernel(start_server, notebook, tmp_path):
+    """The notebook, on a server with that kernel and the front end it belongs to."""
+    # Widgets of ipywidgets 7 need jupyterlab-widgets 1.
     server = start_server(tmp_path, str(Path(COLAB).parents[1] / "share" / "jupyter"))
     server.add_kernel("colab", COLAB)
     notebook.server = server
+    notebook.page.context.set_default_timeout(180_000)
+    return notebook
+
+
+@pytest.mark.full
+@needs_colab
+def test_the_panels_and_a_guess_work_on_a_kernel_like_colab_s(on_colab_s_kernel):
+    notebook = on_colab_s_kernel
+    ask = "from gancourse.lab import predict, reveal\n"
+    ask += "predict('q', 'Heads or tails?', ['heads', 'tails'])"
+    reveal = "reveal('q', 'tails', 'it fell so')"
+    notebook.open([EXPLORER, MIXER, ask, reveal], "panels.ipynb", kernel="colab")
+    for cell in range(3):
+        assert notebook.run_cell(cell), notebook.text()
+    explorer = Shown(notebook, "Latent explorer")
+    explorer.changes("sample", lambda: explorer.root.get_by_label("cut at τ").fill("1"))
+    explorer.wait_for_text("cut at 1")
+    notebook.picture("explorer-colab", explorer.root)
+    mixer = Shown(notebook, "Style mixer")
+    strength = mixer.root.get_by_label("style strength")
+    mixer.changes("preview", lambda: strength.fill("0.3"))
+    mixer.root.get_by_role("button", name="Paint with Gatys").click()
+    mixer.root.locator('img[data-picture="gatys"]').wait_for()
+    mixer.wait_for_another("gatys", mixer.source("gatys"))
+    mixer.root.get_by_role("button", name="Cancel").click()
+    mixer.wait_for_text("Cancelled")
+    notebook.picture("mixer-colab", mixer.root)
+    notebook.page.get_by_role("radio", name="tails").check()
+    notebook.wait_until_idle()
+    assert notebook.run_cell(3) and "and so it is" in notebook.text()
+
+
+@pytest.mark.full
+@needs_colab
+def test_the_lab_works_on_a_kernel_like_colab_s(on_colab_s_kernel):
+    notebook = on_colab_s_kernel
     versions = (
         "import IPython, ipykernel, ipywidgets, anywidget\n"
         "print([m.__version__ for m in (IPython, ipykernel, ipywidgets, anywidget)])"
