@@ -206,17 +206,16 @@ def measured_bands() -> dict[str, dict]:
 def band(
     notebook: str, metric: str, profile: str, device: str, precision: str = "fp32"
 ) -> tuple[float, float] | None:
-    """(low, high) in which this metric should lie; None when nobody has measured it."""
+    """(low, high) in which this metric should lie; None when it is neither promised
+    nor measured."""
     if (notebook, metric) in IDENTITIES:
         return (0.0, IDENTITIES[notebook, metric])
+    grown = profile in ("cpu", "gpu")
+    promised = LIMITS.get((notebook, metric)) if grown else None
     measured = measured_bands().get(key(notebook, metric, profile, device, precision))
-    if measured is None:
-        return None
-    low, high = measured["low"], measured["high"]
-    if profile in ("cpu", "gpu") and (notebook, metric) in LIMITS:
-        floor, ceiling = LIMITS[notebook, metric]
-        low, high = max(low, floor), min(high, ceiling)
-    return (low, high)
+    if measured is None or promised is None:
+        return promised if measured is None else (measured["low"], measured["high"])
+    return max(measured["low"], promised[0]), min(measured["high"], promised[1])
 
 
 def inside(value: float, limits: tuple[float, float]) -> bool:

@@ -98,8 +98,18 @@ def test_measured_band_is_cut_at_what_the_course_promises(tmp_path, monkeypatch)
     )
     assert course.band("90", "tv", "cpu", "cpu") == (0, 0.15)
     assert course.band("90", "tv", "quick", "cpu") == (-0.02, 0.3)
-    assert course.band("90", "tv", "cpu", "cuda") is None
-    assert course.band("90", "tv", "cpu", "cpu", "bf16") is None
+    assert course.band("90", "tv", "smoke", "cpu") is None
+    assert course.band("90", "other", "cpu", "cpu") is None
+
+
+@pytest.mark.parametrize(("profile", "device"), [("cpu", "cpu"), ("gpu", "cuda")])
+def test_what_the_course_promises_binds_where_nobody_has_measured(
+    profile, device, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(course, "BANDS", tmp_path / "bands.json")
+    monkeypatch.setitem(course.LIMITS, ("90", "tv"), (0, 0.15))
+    assert course.band("90", "tv", profile, device, "bf16") == (0, 0.15)
+    assert course.band("90", "tv", "quick", device, "bf16") is None
 
 
 def test_identity_needs_no_measured_band(monkeypatch):
