@@ -52,3 +52,11 @@ def test_the_stored_run_has_all_digits_and_lost_no_bit():
     assert stored["classes_drawn"] == 10
     assert stored["weights_that_differ"] == 0
     assert stored["grey_walk"] < stored["grey_dissolve"] / 2
+
+
+def test_the_stored_run_showed_a_gap_a_wrong_answer_and_a_right_one():
+    said = stored_run.printed(PATH)
+    assert "open_gap: not attempted" in said
+    assert "loss_of_d: failed. Your number is positive; V never is." in said
+    assert "at the second try it adds: You return D's loss, which is −V." in said
+    assert "turned: passed" in said

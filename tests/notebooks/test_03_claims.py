@@ -4,9 +4,11 @@ import contextlib
 import io
 import json
 import math
+import re
 from pathlib import Path
 
 import pytest
+import stored_run
 
 from gancourse import course
 
@@ -186,3 +188,29 @@ def test_a_map_that_can_be_undone_leaks_from_reals_alone(run):
         moved = (names["deform"](x, rng, matrix) != x).any(1).float().mean()
         assert moved.item() == pytest.approx(0.3, abs=0.02)
         assert abs(torch.linalg.det(torch.tensor(matrix)).item()) > 0.5
+
+
+def test_the_spread_of_a_batch_is_the_minibatch_standard_deviation(run):
+    import torch
+
+    spread = run[0]["batch_spread"](torch.tensor([[0.0, 1.0], [2.0, 5.0]]))
+    assert spread == pytest.approx((1 + 2) / 2)
+
+
+def test_the_stored_run_shows_batches_as_wide_as_the_data_once_repaired():
+    said = stored_run.printed(PATH)
+    (wide,) = map(float, re.findall(r"real batch +([\d.]+)", said))
+    found = re.search(r"real batch.*\n.*\n\+ falling rates +(.*)", said)[1].split()
+    assert len(found) == 5
+    assert all(abs(float(spread) - wide) < 0.1 * wide for spread in found)
+
+
+def test_the_stored_run_bounds_singular_values_and_finds_lsgan_as_by_hand():
+    said = stored_run.printed(PATH)
+    values = re.search(r"largest singular values: (.*)", said)[1].split()
+    assert len(values) == 3
+    assert all(abs(float(value) - 1) < 0.05 for value in values)
+    r, f = (4, -1, 0.5), (-3, 0.3, 2)
+    d_loss = sum((x - 1) ** 2 for x in r) / 6 + sum(x**2 for x in f) / 6
+    assert f"LSGAN's D: {d_loss:.2f} by hand, {d_loss:.2f} by the package" in said
+    assert "128 eps for 128 pairs" in said

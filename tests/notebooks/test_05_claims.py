@@ -7,10 +7,12 @@ import re
 from pathlib import Path
 
 import pytest
+import stored_run
 import torch
 from torch import nn
 
-from gancourse import data, evaluation
+from gancourse import data, evaluation, games, losses
+from gancourse.models import dcgan
 
 PATH = Path(__file__).resolve().parents[2] / "notebooks" / "05_measuring_gans.ipynb"
 
@@ -101,3 +103,36 @@ def test_the_record_of_the_search_is_the_one_in_the_results():
     stored = set(re.findall(r"\d+\.\d", results.read_text(encoding="utf-8")))
     told = re.findall(r"\d+\.\d", text)
     assert len(told) >= 15 and set(told) <= stored
+
+
+def small_d(seed: int) -> nn.Module:
+    torch.manual_seed(seed)
+    return dcgan.DCGANDiscriminator(width=8, refine=0, norm=False)
+
+
+def test_ada_augments_where_d_is_sure_and_not_where_it_can_not_be(book):
+    digits = data.digits("train").images[:640]
+    book |= {"plan": {"steps": 60}, "small_d": small_d, "games": games}
+    book["d_loss"] = losses.nonsaturating.discriminator
+    last = {}
+    for name, fakes in {"black": torch.zeros_like(digits), "real": digits}.items():
+        book["generated"] = data.to_unit(fakes)
+        _, last[name] = book["train_d_ada"](digits, 0, rate=0.02)
+    assert last["black"] > 0.3  # told from digits at a glance
+    assert last["real"] < 0.1  # the law of the reals: no D can be sure
+
+
+def test_the_stored_run_shows_the_controller_asleep_awake_and_not_needed():
+    said = stored_run.printed(PATH)
+
+    def row(words):
+        line = re.search(rf"{re.escape(words)}: *(.*)", said)[1]
+        gaps = [float(gap) for gap in re.findall(r"(-?[\d.]+)(?= \(p)", line)]
+        return gaps, [float(p) for p in re.findall(r"\(p ([\d.]+)\)", line)]
+
+    asleep, p_asleep = row("100, target 0.6")
+    awake, p_awake = row("100, target 0.3")
+    _, p_plenty = row("20,000, target 0.3")
+    assert len(asleep) == len(awake) == 3
+    assert max(p_asleep) < 0.25 and min(p_awake) > 0.4 and max(p_plenty) < 0.25
+    assert sum(awake) < 0.6 * sum(asleep)
