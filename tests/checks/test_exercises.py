@@ -81,6 +81,19 @@ def test_every_exercise_is_asked_once_and_answered_once():
 
 
 @each
+def test_an_exercise_opens_in_colab_and_installs_the_course_there(path):
+    first, _, guard = nbformat.read(exercise_of(path), 4).cells[:3]
+    badge = f"gancourse/gancourse/blob/main/exercises/{path.name})"
+    assert first.source.splitlines()[2].endswith(badge)
+    assert first.source.count("colab.research.google.com/github/") == 1
+    notebook = nbformat.read(ROOT / "notebooks" / path.name, 4)
+    guards = [c.source for c in notebook.cells if "find_spec" in c.source]
+    assert [guard.source] == guards and "%pip install" in guard.source
+    code = [c for c in nbformat.read(exercise_of(path), 4).cells if c.cell_type == "code"]
+    assert code[0] == guard  # before anything is imported from the course
+
+
+@each
 def test_exercise_file_holds_no_solution(path):
     text = exercise_of(path).read_text(encoding="utf-8")
     assert "SOLUTION" not in text
@@ -135,7 +148,7 @@ def test_nbgrader_gives_full_marks_none_and_the_right_part(path, monkeypatch):
     assert marks(mixed) == [full[0]] + [0] * (len(full) - 1)
 
 
-@first_and_later(pytest.mark.soak)
+@first_and_later(pytest.mark.full)
 def test_nbgraders_own_validation_agrees(path):
     from nbgrader.validator import Validator
 
