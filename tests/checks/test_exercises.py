@@ -89,7 +89,9 @@ def test_an_exercise_opens_in_colab_and_installs_the_course_there(path):
     notebook = nbformat.read(ROOT / "notebooks" / path.name, 4)
     guards = [c.source for c in notebook.cells if "find_spec" in c.source]
     assert [guard.source] == guards and "%pip install" in guard.source
-    code = [c for c in nbformat.read(exercise_of(path), 4).cells if c.cell_type == "code"]
+    code = [
+        c for c in nbformat.read(exercise_of(path), 4).cells if c.cell_type == "code"
+    ]
     assert code[0] == guard  # before anything is imported from the course
 
 
@@ -123,6 +125,22 @@ def test_untouched_exercise_runs_from_top_to_bottom_without_a_traceback(path):
     texts = outputs(book, "stream")
     assert len(texts) == len(checks(book))
     assert all("not attempted yet" in text for text in texts)
+
+
+@pytest.mark.full
+def test_the_fourth_wrong_try_shows_a_solution_in_a_real_kernel():
+    book = nbformat.read(exercise_of(SOLUTIONS[0]), 4)
+    answer, asked = (c for c in book.cells if c.id.startswith("01-value"))
+    answer.source = "value = lambda real, fake: 0.25"
+    again = [nbformat.v4.new_code_cell(asked.source) for _ in range(4)]
+    book.cells = [*book.cells[:4], answer, *again]
+    from nbclient import NotebookClient
+
+    NotebookClient(book, timeout=120, allow_errors=True).execute()
+    kinds = [[out.output_type for out in cell.outputs] for cell in again]
+    assert kinds == [["error"]] * 3 + [["display_data", "error"]]
+    page = again[-1].outputs[0].data["text/html"]
+    assert page.startswith("<details>") and "log_sigmoid(-fake_logits).mean()" in page
 
 
 @first_and_later(pytest.mark.full)
