@@ -1,6 +1,7 @@
 """Exercises and solutions: one source, right before and after the learner's work."""
 
 import json
+import re
 from functools import lru_cache
 from pathlib import Path
 
@@ -93,6 +94,17 @@ def test_an_exercise_opens_in_colab_and_installs_the_course_there(path):
         c for c in nbformat.read(exercise_of(path), 4).cells if c.cell_type == "code"
     ]
     assert code[0] == guard  # before anything is imported from the course
+
+
+@each
+def test_an_exercise_shows_by_a_picture_what_should_come_out(path):
+    shown = []
+    for cell in nbformat.read(exercise_of(path), 4).cells:
+        kept = set(cell.get("attachments", {}))
+        used = re.findall(r"!\[([^]]{20,})\]\(attachment:(.+?)\)", cell.source)
+        assert {name for _, name in used} == kept  # each with words for who can't see
+        shown += kept
+    assert shown
 
 
 @each
