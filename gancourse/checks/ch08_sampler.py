@@ -1,6 +1,7 @@
 """Checks of notebook 08, the last exercise: new points out of an autoencoder."""
 
 import math
+from statistics import median
 
 import torch
 from torch import Tensor, nn
@@ -146,10 +147,7 @@ def _every_clump(z: Tensor, clumps, codes: Tensor, x: Tensor, decode) -> None:
         raise Mistake("around_one_code")
     own = _nearest(codes.double(), clumps)[1]
     width = [_width(z[clump == k]) / _width(codes[own == k].double()) for k in range(5)]
-    if (
-        sorted(w for w, share in zip(width, shares, strict=True) if share > 0.01)[1]
-        < 0.6
-    ):
+    if median(w for w, share in zip(width, shares, strict=True) if share > 0.01) < 0.6:
         raise Mistake("no_width")
     known = decode(codes).double()
     if (torch.cdist(x[:300], known).min(1).values < 1e-4).double().mean() > 0.5:
