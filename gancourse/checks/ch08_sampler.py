@@ -15,7 +15,7 @@ from gancourse.checks.verdict import Exercise, Hint, Mistake
 _CENTERS = torch.tensor([[4.0, 1], [-3, 4], [-5, -2], [1, -5], [6, -4]])
 _SHARES = torch.tensor([0.38, 0.26, 0.16, 0.12, 0.08])
 _CODES, _FEWER, _MORE = 4_500, 3_000, 4_600
-_FAR = 3  # deviations: of a bell 1 % lies beyond, with half its width as noise 3 %
+_FAR = 3  # deviations, of a clump's bell: 1 % of a bell fitted to it lies beyond
 _OFF = 0.1  # of the points; more than these and they do not come from the codes
 _NEAR = (
     0.06  # 3,000 points are at most 0.042 from their law, at least 0.078 from others
@@ -50,8 +50,11 @@ def _clumps() -> tuple[tuple[Tensor, Tensor], Tensor]:
     widths = 0.25 + 0.15 * torch.rand(5, 2, generator=stream())
     roots = turn.view(5, 2, 2) * widths[:, None]
     clump = torch.arange(5).repeat_interleave((_SHARES * _CODES).round().long())
-    noise = (roots[clump] @ normal(_CODES, 2, 1)).squeeze(2)
-    return (centers, roots), centers[clump] + noise
+    # Bells cut at 2.5 deviations: what keeps to any single code is on its clump.
+    inside = 1 - math.exp(-(2.5**2) / 2)
+    length = (-2 * (1 - inside * torch.rand(_CODES, generator=stream())).log()).sqrt()
+    noise = nn.functional.normalize(normal(_CODES, 2)) * length[:, None]
+    return (centers, roots), centers[clump] + (roots[clump] @ noise[..., None])[..., 0]
 
 
 def _decoder() -> nn.Sequential:
