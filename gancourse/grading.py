@@ -20,9 +20,10 @@ from gancourse import release, storage
 from gancourse.errors import GancourseError
 
 CELL_SECONDS = 60
-_ELSEWHERE = re.compile(
-    rb"<script src=[\"']https?:[^>]*>\s*</script>"
-)  # pages stay at home
+# What a page would load from elsewhere: pages stay at home.
+_SCRIPT = re.compile(rb"<script src=[\"']https?:[^>]*>\s*</script>")
+_PICTURE = re.compile(rb"<img\b[^>]*\bsrc=[\"']https?:[^>]*>")
+_ALT = re.compile(rb"\balt=\"([^\"]*)\"")
 _CHECK = re.compile(r"""check\(\s*["'](\d\d)\.""")
 
 
@@ -147,7 +148,7 @@ def _one(nbgrader, path, folder, masters, handed_in, feedback) -> Iterator[Mark]
         _run(nbgrader.generate_feedback, master.stem, who)
         page = course / "feedback" / who / master.stem / f"{master.stem}.html"
         (feedback / who).mkdir(parents=True, exist_ok=True)
-        text = _ELSEWHERE.sub(b"", page.read_bytes())
+        text = _PICTURE.sub(_words_for, _SCRIPT.sub(b"", page.read_bytes()))
         storage.write_atomically(feedback / who / page.name, text)
     except _NotMarked as error:
         yield Mark(who, master.stem, "", 0.0, _full(master), str(error), file)
@@ -157,6 +158,12 @@ def _one(nbgrader, path, folder, masters, handed_in, feedback) -> Iterator[Mark]
 
 class _NotMarked(Exception):
     """A submission that nbgrader could not read or run, in words."""
+
+
+def _words_for(picture: re.Match) -> bytes:
+    """A picture's alternative text, where the picture (a badge) lies elsewhere."""
+    words = _ALT.search(picture[0])
+    return words[1] if words else b""
 
 
 def _run(command, *arguments: str) -> None:

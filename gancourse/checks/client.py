@@ -18,6 +18,7 @@ from dataclasses import replace
 import cloudpickle
 import torch
 
+from gancourse.checks import solved
 from gancourse.checks.verdict import Verdict
 from gancourse.errors import GancourseError
 
@@ -80,16 +81,19 @@ def check(name: str, answer: object) -> None:
         if os.environ.get("NBGRADER_EXECUTION"):
             raise NotRight(f"{name}: not attempted yet.")
         return
-    _TRIES[name] = _TRIES.get(name, 0) + 1
-    raise NotRight(_words(name, verdict, _TRIES[name]))
+    tries = _TRIES[name] = _TRIES.get(name, 0) + 1
+    shown = tries > _SOLUTION_AFTER and solved.offer(name)
+    raise NotRight(_words(name, verdict, tries, shown))
 
 
-def _words(name: str, verdict: Verdict, tries: int) -> str:
+def _words(name: str, verdict: Verdict, tries: int, shown: bool) -> str:
     lines = [f"{name}: {verdict.message}"]
     if verdict.hint:
         steps = (verdict.hint.symptom, verdict.hint.cause, verdict.hint.idea)
         lines += [step for step in steps[:tries] if step != verdict.message]
-    if tries > _SOLUTION_AFTER:
+    if shown:
+        lines.append("A solution is folded up above: open it to compare it with yours.")
+    elif tries > _SOLUTION_AFTER:
         lines.append(f"A solution is in solutions/, in the notebook {name[:2]}.")
     return "\n".join(lines)
 

@@ -10,6 +10,7 @@ from gancourse.checks import (
     ch07,
     ch07_latents,
     ch08,
+    ch08_sampler,
     ch09,
     ch10,
     ch11,
@@ -22,7 +23,7 @@ from gancourse.checks import (
 from gancourse.checks.verdict import Exercise
 
 _CHAPTERS = [
-    *(ch01, ch02, ch03, ch04, ch05, ch06, ch07, ch07_latents, ch08),
+    *(ch01, ch02, ch03, ch04, ch05, ch06, ch07, ch07_latents, ch08, ch08_sampler),
     *(ch09, ch10, ch11, ch12, ch12_pixels, ch13, ch14, ch14_words),
 ]
 

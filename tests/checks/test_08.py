@@ -1,15 +1,17 @@
 """Exercises of notebook 08: right answers in many forms pass, each mistake is named."""
 
 import math
+import random
 
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from scipy import stats
 from table import hints_are_asked_for, passes, recognised
 from torch.distributions import Independent, Normal, kl_divergence
 
-from gancourse.checks import ch08
+from gancourse.checks import ch08, ch08_sampler
 
 # ruff: noqa: E731
 
@@ -253,12 +255,170 @@ def ddim_numpy(x_t, noise, kept_t, kept_s):
     return (b[1] * e + a[1] * (x - b[0] * e) / a[0]).tolist()
 
 
+# ------------------------------------------------------------------ 08.sampler
+
+
+def sample_near(decode, codes, n):
+    """Noise as wide as the way to the eighth neighbour."""
+    chosen = codes[torch.randint(len(codes), (n,))]
+    reach = torch.cdist(chosen, codes).topk(9, largest=False).values[:, -1:]
+    return decode(chosen + reach * torch.randn_like(chosen))
+
+
+def sample_kde(decode, codes, n):
+    with torch.no_grad():
+        rows = [random.randrange(len(codes)) for _ in range(n)]
+        return decode(codes[rows] + 0.05 * torch.randn(n, codes.shape[1])).numpy()
+
+
+def sample_scipy(decode, codes, n):
+    law = stats.gaussian_kde(codes.numpy().T, bw_method=0.02)
+    return decode(torch.tensor(law.resample(n).T, dtype=torch.float32))
+
+
+def sample_towards(decode, codes, n):
+    """On the way from a code to its fifth neighbour."""
+    some = torch.multinomial(torch.ones(len(codes)), n, replacement=True)
+    near = torch.cdist(codes[some], codes).topk(6, largest=False).indices[:, -1]
+    return decode(torch.lerp(codes[some], codes[near], torch.rand(n, 1)))
+
+
+def sample_grid(decode, codes, n):
+    """A histogram: the cell by its count, the place in it evenly."""
+    counts, *edges = np.histogram2d(*codes.numpy().astype(float).T, bins=150)
+    cells = np.random.choice(counts.size, n, p=counts.ravel() / counts.sum())
+    places = []
+    for edge, index in zip(edges, np.unravel_index(cells, counts.shape), strict=True):
+        places.append(edge[index] + np.random.rand(n) * np.diff(edge)[index])
+    return [decode(torch.tensor(z).float()) for z in np.stack(places, 1)]
+
+
+def clusters(codes, k):
+    """k-means from starts far from each other: the cluster of each code."""
+    centers = codes[:1]
+    for _ in range(k - 1):
+        far = torch.cdist(codes, centers).min(1).values.argmax()
+        centers = torch.cat([centers, codes[far : far + 1]])
+    for _ in range(10):
+        own = torch.cdist(codes, centers).argmin(1)
+        centers = torch.stack([codes[own == i].mean(0) for i in range(k)])
+    return own
+
+
+def mixture(k=5, equal=False, spread=1.0):
+    """Sampler from a mixture of k Gaussians, fitted to clusters."""
+
+    def sample(decode, codes, n):
+        own = clusters(codes, k)
+        weights = torch.ones(k) if equal else torch.bincount(own, minlength=k).float()
+        which = torch.multinomial(weights, n, replacement=True)
+        z = torch.empty(n, 2)
+        for i in range(k):
+            law = torch.distributions.MultivariateNormal(
+                codes[own == i].mean(0), spread**2 * codes[own == i].T.cov()
+            )
+            z[which == i] = law.sample((int((which == i).sum()),))
+        return decode(z)
+
+    return sample
+
+
+def from_codes(draw):
+    """Sampler that decodes draw(codes, n)."""
+    return lambda decode, codes, n: decode(draw(codes, n))
+
+
+def some(codes, n):
+    return codes[torch.randint(len(codes), (n,))]
+
+
+def normal_codes(codes, n):
+    law = torch.distributions.MultivariateNormal(codes.mean(0), codes.T.cov())
+    return law.sample((n,))
+
+
+def box(codes, n):
+    low, high = codes.min(0).values, codes.max(0).values
+    return low + (high - low) * torch.rand(n, 2)
+
+
+def seeded_near(decode, codes, n):
+    torch.manual_seed(0)
+    return sample_near(decode, codes, n)
+
+
+def each_once(codes, n):
+    kept = codes[torch.randperm(len(codes))[:n]]
+    return kept + 0.05 * torch.randn_like(kept)
+
+
+def near_zero(codes, n):
+    length = codes.norm(dim=1)
+    return some(codes[length < length.quantile(0.6)], n) + 0.05 * torch.randn(n, 2)
+
+
+SAMPLER_RIGHT = [
+    *(sample_near, sample_kde, sample_scipy, sample_towards, sample_grid),
+    *(mixture(5), mixture(12)),
+]
+SAMPLER_WRONG = {
+    "prior": [
+        from_codes(lambda c, n: torch.randn(n, 2)),
+        lambda decode, codes, n: [decode(torch.randn(1, 2))[0] for _ in range(n)],
+    ],
+    "one_gaussian": [
+        from_codes(normal_codes),
+        from_codes(lambda c, n: c.mean(0) + c.std(0) * torch.randn(n, 2)),
+    ],
+    "box": [from_codes(box), from_codes(lambda c, n: torch.rand(n, 2) * 2 - 1)],
+    "coordinates_apart": from_codes(
+        lambda c, n: torch.stack([some(c[:, :1], n), some(c[:, 1:], n)], 1).squeeze(2)
+    ),
+    "between_codes": [
+        from_codes(lambda c, n: torch.lerp(some(c, n), some(c, n), torch.rand(n, 1))),
+        from_codes(lambda c, n: 0.5 * some(c, n) + 0.5 * some(c, n)),
+    ],
+    "too_wide": [
+        from_codes(lambda c, n: some(c, n) + torch.randn(n, 2)),
+        from_codes(lambda c, n: some(c, n) + 0.3 * c.std(0) * torch.randn(n, 2)),
+        lambda decode, codes, n: decode(
+            torch.tensor(stats.gaussian_kde(codes.numpy().T).resample(n).T).float()
+        ),
+    ],
+    "off_the_codes": [
+        from_codes(lambda c, n: 3 * torch.randn(n, 2)),
+        from_codes(lambda c, n: c.mean(0) + 0.1 * torch.randn(n, 2)),
+        from_codes(lambda c, n: F.normalize(torch.randn(n, 2)) * c.norm(dim=1).mean()),
+    ],
+    "not_decoded": lambda decode, codes, n: some(codes, n) + 0.05 * torch.randn(n, 2),
+    "around_one_code": [
+        from_codes(lambda c, n: c[0] + 0.05 * torch.randn(n, 2)),
+        from_codes(lambda c, n: c[torch.randint(len(c), ())].expand(n, 2)),
+    ],
+    "no_width": [mixture(5, spread=0.01), mixture(5, spread=0.3)],
+    "copies": [
+        from_codes(some),
+        from_codes(lambda c, n: c.repeat(2, 1)[:n]),
+        from_codes(lambda c, n: c[torch.randperm(len(c))[:n]]),
+    ],
+    "first_codes": from_codes(lambda c, n: c[:n] + 0.05 * torch.randn_like(c[:n])),
+    "modes_missing": from_codes(near_zero),
+    "equal_shares": mixture(5, equal=True),
+    "same_each_time": seeded_near,
+    "runs_out": from_codes(each_once),
+    "shape": from_codes(lambda c, n: c + 0.05 * torch.randn_like(c)),
+    "writes_over_input": from_codes(
+        lambda c, n: some(c.add_(0.05 * torch.randn_like(c)), n)
+    ),
+}
+
 RIGHT = {
     "08.kl": [kl_formula, kl_library, kl_loop, kl_numpy, kl_quadrature],
     "08.reparameterise": [code_half, code_root, code_addcmul, code_library, code_rows],
     "08.elbo": [elbo_logits, elbo_sum, elbo_softplus, elbo_numpy, elbo_scaled],
     "08.noising": [noising_cumprod, noising_loop, noising_logs, noising_numpy],
     "08.denoise": [ddim_textbook, ddim_one_line, ddim_angles, ddim_numpy],
+    "08.sampler": SAMPLER_RIGHT,
 }
 WRONG = {
     "08.kl": KL_WRONG,
@@ -267,8 +427,14 @@ WRONG = {
     "08.noising": NOISING_WRONG,
     "08.denoise": dict(ch08._STEPS)
     | {"own_noise": lambda x, e, t, s: ddim_textbook(x, torch.randn_like(e), t, s)},
+    "08.sampler": SAMPLER_WRONG,
 }
-CASES = [(n, m, answer) for n in WRONG for m, answer in WRONG[n].items()]
+CASES = [
+    (n, m, answer)
+    for n in WRONG
+    for m, found in WRONG[n].items()
+    for answer in (found if isinstance(found, list) else [found])
+]
 CASES += [("08.reparameterise", m, answer) for m, answer in CODES_WRITTEN]
 CASES += [  # kept[t - 1] is the last one at t = 0
     ("08.noising", "one_early", lambda x, b, t, e: noising_cumprod(x, b, t - 1, e))
@@ -290,3 +456,4 @@ def test_a_wrong_answer_is_recognised_by_its_misconception(name, mistake, answer
 
 def test_every_hint_is_asked_for_by_a_wrong_answer():
     hints_are_asked_for(ch08, CASES)
+    hints_are_asked_for(ch08_sampler, CASES)

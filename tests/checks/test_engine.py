@@ -1,8 +1,11 @@
 """The checker outlives whatever an answer does, and says what it was."""
 
+import ast
 import importlib.util
+import json
 import math
 import os
+import re
 import sys
 import time
 from pathlib import Path
@@ -13,7 +16,7 @@ import torch
 import torch.nn.functional as F
 
 from gancourse import GancourseError
-from gancourse.checks import check, client, exercises, grade, judge
+from gancourse.checks import check, client, exercises, grade, judge, solved
 
 NAME = "01.value"  # answer(real_logits, fake_logits): V
 LIMIT = 5  # seconds an answer may take
@@ -396,6 +399,78 @@ def test_hints_come_one_a_try_and_the_solution_after_three(fresh_tries):
     )
     assert "solution" in seen[3][3] and "solution" not in " ".join(seen[2])
     assert caught.value._render_traceback_() == seen[3]
+
+
+@pytest.fixture
+def shown(monkeypatch, fresh_tries):
+    """What a notebook displays, as HTML; this process taken for its kernel."""
+    found = []
+    monkeypatch.setattr(solved, "_in_a_notebook", lambda: True)
+    monkeypatch.setattr(
+        "IPython.display.display", lambda thing: found.append(thing.data)
+    )
+    return found
+
+
+def tries(number: int) -> str:
+    """The last message of so many wrong tries."""
+    for _ in range(number):
+        with pytest.raises(client.NotRight) as caught:
+            check(NAME, lambda real, fake: 0.25)
+    return str(caught.value)
+
+
+def test_a_solution_is_one_click_away_after_three_tries_and_not_before(shown):
+    assert "olution" not in tries(3) and shown == []
+    assert "A solution is folded up above" in tries(1)
+    (page,) = shown
+    assert page.startswith("<details><summary>A solution of 01.value</summary><pre>")
+    assert "log_sigmoid(-fake_logits).mean()" in page and "### " not in page
+    check(NAME, right)
+    assert "olution" not in tries(1) and len(shown) == 1  # the tries begin anew
+
+
+def test_what_looks_like_html_in_a_solution_is_shown_as_it_is(shown):
+    assert solved.offer("01.wasserstein")
+    assert "below_a = (a &lt;= points[:, None])" in shown[0]
+
+
+def test_no_solution_is_shown_while_nbgrader_marks(shown, monkeypatch):
+    monkeypatch.setenv("NBGRADER_EXECUTION", "autograde")
+    assert "A solution is in solutions/, in the notebook 01." in tries(4)
+    assert shown == []
+
+
+def test_no_solution_is_shown_where_the_course_has_none_or_a_damaged_one(
+    shown, monkeypatch, tmp_path
+):
+    monkeypatch.setattr(solved, "SOLUTIONS", tmp_path / "solutions")
+    assert "A solution is in solutions/" in tries(4)
+    solved.SOLUTIONS.mkdir()
+    damaged = solved.SOLUTIONS / "01_minimax_game.ipynb"
+    for text in ("", "{}", '{"cells": []}', '{"cells": [{"source": "x"}]}', "[1]"):
+        damaged.write_text(text)
+        assert "A solution is in solutions/" in tries(1)
+    assert shown == []
+
+
+def test_no_solution_is_shown_in_a_terminal(fresh_tries, capsys):
+    assert "A solution is in solutions/" in tries(4)
+    assert capsys.readouterr().out == ""
+
+
+def test_the_solution_that_is_shown_is_that_of_the_exercise():
+    for path in solved.SOLUTIONS.glob("[0-9]*.ipynb"):
+        for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]:
+            call = "".join(cell["source"])
+            if not call.startswith("check("):
+                continue
+            name, *asked = re.findall(r"[\w.]+", call.removeprefix("check("))
+            defined = ast.parse(solved.solution(name)).body
+            names = {node.name for node in defined if hasattr(node, "name")}
+            assert set(asked) <= names, call
+            last = [n for n in defined if getattr(n, "name", "") == asked[0]][-1]
+            assert ast.unparse(last.body[-1]) != "raise NotImplementedError"
 
 
 def test_pass_is_printed_and_forgets_the_tries(fresh_tries, capsys):

@@ -1,6 +1,7 @@
 """Exercises and solutions: one source, right before and after the learner's work."""
 
 import json
+import re
 from functools import lru_cache
 from pathlib import Path
 
@@ -81,6 +82,32 @@ def test_every_exercise_is_asked_once_and_answered_once():
 
 
 @each
+def test_an_exercise_opens_in_colab_and_installs_the_course_there(path):
+    first, _, guard = nbformat.read(exercise_of(path), 4).cells[:3]
+    badge = f"gancourse/gancourse/blob/main/exercises/{path.name})"
+    assert first.source.splitlines()[2].endswith(badge)
+    assert first.source.count("colab.research.google.com/github/") == 1
+    notebook = nbformat.read(ROOT / "notebooks" / path.name, 4)
+    guards = [c.source for c in notebook.cells if "find_spec" in c.source]
+    assert [guard.source] == guards and "%pip install" in guard.source
+    code = [
+        c for c in nbformat.read(exercise_of(path), 4).cells if c.cell_type == "code"
+    ]
+    assert code[0] == guard  # before anything is imported from the course
+
+
+@each
+def test_an_exercise_shows_by_a_picture_what_should_come_out(path):
+    shown = []
+    for cell in nbformat.read(exercise_of(path), 4).cells:
+        kept = set(cell.get("attachments", {}))
+        used = re.findall(r"!\[([^]]{20,})\]\(attachment:(.+?)\)", cell.source)
+        assert {name for _, name in used} == kept  # each with words for who can't see
+        shown += kept
+    assert shown
+
+
+@each
 def test_exercise_file_holds_no_solution(path):
     text = exercise_of(path).read_text(encoding="utf-8")
     assert "SOLUTION" not in text
@@ -112,6 +139,22 @@ def test_untouched_exercise_runs_from_top_to_bottom_without_a_traceback(path):
     assert all("not attempted yet" in text for text in texts)
 
 
+@pytest.mark.full
+def test_the_fourth_wrong_try_shows_a_solution_in_a_real_kernel():
+    book = nbformat.read(exercise_of(SOLUTIONS[0]), 4)
+    answer, asked = (c for c in book.cells if c.id.startswith("01-value"))
+    answer.source = "value = lambda real, fake: 0.25"
+    again = [nbformat.v4.new_code_cell(asked.source) for _ in range(4)]
+    book.cells = [*book.cells[:4], answer, *again]
+    from nbclient import NotebookClient
+
+    NotebookClient(book, timeout=120, allow_errors=True).execute()
+    kinds = [[out.output_type for out in cell.outputs] for cell in again]
+    assert kinds == [["error"]] * 3 + [["display_data", "error"]]
+    page = again[-1].outputs[0].data["text/html"]
+    assert page.startswith("<details>") and "log_sigmoid(-fake_logits).mean()" in page
+
+
 @first_and_later(pytest.mark.full)
 def test_nbgrader_gives_full_marks_none_and_the_right_part(path, monkeypatch):
     from nbgrader.utils import determine_grade
@@ -135,7 +178,7 @@ def test_nbgrader_gives_full_marks_none_and_the_right_part(path, monkeypatch):
     assert marks(mixed) == [full[0]] + [0] * (len(full) - 1)
 
 
-@first_and_later(pytest.mark.soak)
+@first_and_later(pytest.mark.full)
 def test_nbgraders_own_validation_agrees(path):
     from nbgrader.validator import Validator
 
