@@ -148,10 +148,12 @@ def test_another_condition_moves_the_output_and_a_critic_shown_wrong_pairs_reads
     stored,
 ):
     assert stored["moved_by_condition"] > 0.1
-    rows = re.findall(r"real pictures with (.+?) +mean logit ([+-][\d.]+)", printed(PATH))
+    rows = re.findall(
+        r"real pictures with (.+?) +mean logit ([+-][\d.]+)", printed(PATH)
+    )
     logits = {name: float(value) for name, value in rows}
     matched = logits["their own conditions"]
-    assert matched > 0 > logits["another's map and paint"]
+    assert matched > 0.5 + logits["another's map and paint"]
     assert matched > logits["another's paint"]
 
 
