@@ -217,7 +217,9 @@ def test_at_one_age_planes_beside_the_picture_are_obeyed_least():
 def test_truncation_is_revealed_as_it_was_measured(stored):
     rises = stored["precision_gained"] > 0, stored["recall_lost"] < 0
     said = {(True, False): "precision rises, recall falls", (True, True): "both rise"}
-    assert f"It is: {said[rises]}, because cut at 0.5" in stored_run.printed(PATH)
+    shown = [o.get("data", {}) for c in CELLS for o in c.get("outputs", [])]
+    text = "".join("".join(data.get("text/plain", "")) for data in shown)
+    assert f"It is: {said[rises]}, because cut at 0.5" in text
 
 
 def test_with_labels_a_fraction_of_the_pictures_brings_samples_about_as_near(stored):
