@@ -3,6 +3,7 @@
 import inspect
 import json
 import math
+import re
 from pathlib import Path
 
 import pytest
@@ -201,6 +202,24 @@ def test_at_one_age_the_projection_is_nearer_to_the_data_than_the_class_head():
     ]
     rows = {line.split("  ")[0]: line.split()[-1] for line in text.splitlines()[1:]}
     assert float(rows["projection"]) < float(rows["class head"])
+
+
+def test_at_one_age_planes_beside_the_picture_are_obeyed_least():
+    shares = re.findall(
+        r"^(projection|class head|label as planes) +([\d.]+)%",
+        stored_run.printed(PATH),
+        re.M,
+    )
+    obeyed = {name: float(share) for name, share in shares}
+    assert obeyed["label as planes"] < min(obeyed["projection"], obeyed["class head"])
+
+
+def test_truncation_is_revealed_as_it_was_measured(stored):
+    rises = stored["precision_gained"] > 0, stored["recall_lost"] < 0
+    said = {(True, False): "precision rises, recall falls", (True, True): "both rise"}
+    shown = [o.get("data", {}) for c in CELLS for o in c.get("outputs", [])]
+    text = "".join("".join(data.get("text/plain", "")) for data in shown)
+    assert f"It is: {said[rises]}, because cut at 0.5" in text
 
 
 def test_with_labels_a_fraction_of_the_pictures_brings_samples_about_as_near(stored):

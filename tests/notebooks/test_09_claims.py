@@ -3,10 +3,12 @@
 import ast
 import json
 import math
+import re
 from pathlib import Path
 
 import pytest
 import torch
+from stored_run import printed
 from torch import nn
 from torch.nn.functional import softplus
 
@@ -140,6 +142,26 @@ def test_the_map_is_recovered_and_skips_are_worth_something(stored):
     assert stored["recovery_both"] >= 0.9
     assert stored["recovery_painted"] >= 0.95
     assert stored["l1_without_skips_over_with"] > 1
+
+
+def test_another_condition_moves_the_output_and_a_critic_shown_wrong_pairs_reads_them(
+    stored,
+):
+    assert stored["moved_by_condition"] > 0.1
+    rows = re.findall(
+        r"real pictures with (.+?) +mean logit ([+-][\d.]+)", printed(PATH)
+    )
+    logits = {name: float(value) for name, value in rows}
+    matched = logits["their own conditions"]
+    assert matched > 0.5 + logits["another's map and paint"]
+    assert matched > logits["another's paint"]
+
+
+def test_colours_that_a_network_guesses_are_nearer_than_grey_by_less_than_half():
+    rows = re.findall(r"chroma error of (.+?) +([\d.]+)", printed(PATH))
+    error = {name: float(value) for name, value in rows}
+    share = error["the network's guess"] / error["grey"]
+    assert 0.5 < share < 1
 
 
 def test_dropout_gives_far_less_variety_than_real_looks(stored):

@@ -196,3 +196,13 @@ def test_digit_and_colour_are_kept_but_not_without_the_identity(stored):
 def test_the_photograph_is_in_the_slate_until_it_is_washed(stored):
     assert stored["hidden_r2"] > 0.1
     assert stored["wash_ratio"] > 1.05
+
+
+def test_without_critics_these_two_looks_are_translated_as_well():
+    """The row that the text does not hide: few steps, and the losses did not ask."""
+    _, table = stored_run.printed(PATH).split("truth error      round trip\n", 1)
+    rows = {line[:12].strip(): line[12:].split() for line in table.splitlines()[:4]}
+    chalk, painted, digit, colour, truth, back = map(float, rows["no critics"])
+    assert min(chalk, painted, digit, colour) > 0.9
+    assert truth < float(rows["all terms"][4]) + 0.02
+    assert back < float(rows["all terms"][5]) + 0.02
