@@ -103,6 +103,7 @@ LIMITS = {
     ("11", "dark_psnr_gain"): (3, 30),
     ("11", "chroma_share_of_grey"): (0, 0.9),
     ("11", "chroma_share_of_mean"): (0, 0.95),
+    ("11", "plane_orders_kept"): (8, 8),
     ("11", "checkerboard_mse"): (0.25, 0.26),
     ("A2", "cooperating_d_real"): (0, 0.1),
     ("A2", "noise_on_modes"): (0, 0.1),

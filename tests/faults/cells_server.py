@@ -102,7 +102,8 @@ def lines_of(text: str) -> list[str]:
     return TINY.sub("rounding", FREE.sub("…", text)).splitlines()
 
 
-FREE = re.compile(r"[\d.,]+ (GB free|s|ms|(x )?seconds)\b")  # another one at any time
+# Another one at any time, and so are the blanks that put it into a column.
+FREE = re.compile(r" *[\d.,]+ (GB free|s|ms|(x )?seconds)\b")
 # Where a tensor lies in memory decides how a sum is rounded.
 TINY = re.compile(r"(?<![\d.])0\.?0*e[+]00|\b\d(\.\d+)?e-(0[6-9]|[1-9]\d)")
 

@@ -104,6 +104,10 @@ def test_the_critic_buys_naturalness_with_decibels(stored):
     assert stored["x4_psnr_l1_minus_gan"] > 0
 
 
+def test_on_every_task_l1_is_closest_and_a_critic_beside_it_more_natural(stored):
+    assert stored["plane_orders_kept"] == 8
+
+
 @pytest.mark.parametrize("task", ["noise", "dark"])
 def test_noise_and_darkness_are_repaired_by_a_clear_margin(stored, task):
     assert stored[f"{task}_psnr_gain"] > 3 and stored[f"{task}_ssim_gain"] > 0.1

@@ -1,12 +1,15 @@
 """Notebook 12's hand-written style transfer, against numbers worked out here."""
 
+import re
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import stored_run
 import torch
 
 from gancourse import data, losses, style
+from gancourse.errors import GancourseError
 from gancourse.models import vgg
 
 PATH = (
@@ -117,3 +120,38 @@ def test_in_the_stored_run_lbfgs_wins_both_races_and_from_noise_by_more():
     stored = stored_run.metrics(PATH)
     assert stored["lbfgs_over_adam_from_noise"] < stored["lbfgs_over_adam"] < 1
     assert stored["style_share"] < 0.1 and stored["sweep_orders_kept"] == 6
+
+
+def test_in_half_precision_undivided_matrices_are_lost_and_divided_ones_are_not():
+    lines = re.findall(
+        r"^conv\d_1, .+; not divided: (.+) infinite, minus itself (.+); "
+        r"divided: (.+) infinite, minus itself (.+)$",
+        stored_run.printed(PATH),
+        re.MULTILINE,
+    )
+    assert len(lines) == 4
+    for infinite, difference, left, zero in lines:
+        assert int(infinite.replace(",", "")) > 0 and difference == "nan"
+        assert (left, zero) == ("0", "0")
+
+
+def test_a_deeper_eye_is_asked_for_in_profile_gpu_and_the_embedded_one_stands_in(
+    book, capsys
+):
+    def nothing_there(padding):
+        raise GancourseError(f"no network, no {padding}")
+
+    book |= {"profile": "cpu", "net": "embedded", "vgg": SimpleNamespace()}
+    assert book["deeper_eye"]() == "embedded"
+    book |= {"profile": "gpu", "vgg": SimpleNamespace(vgg19=lambda padding: padding)}
+    assert book["deeper_eye"]() == "reflect"
+    book["vgg"] = SimpleNamespace(vgg19=nothing_there)
+    assert book["deeper_eye"]() == "embedded"
+    assert "no network" in capsys.readouterr().out
+
+
+def test_one_cat_under_two_hands_is_two_pictures():
+    said = re.search(
+        r"after Hokusai and after van Gogh: (.+) apart", stored_run.printed(PATH)
+    )
+    assert float(said[1]) > 0.02

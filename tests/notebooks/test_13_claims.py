@@ -1,6 +1,7 @@
 """Notebook 13: what it writes by hand, and what its stored run says it measured."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -133,3 +134,18 @@ def test_the_paintings_put_aside_are_shown_and_were_never_learned_from():
     text = "\n".join("".join(cell["source"]) for cell in CELLS)
     assert "stylers.UNSEEN" in text
     assert not set(stylers.UNSEEN) & set(stylers.PAINTERS)
+
+
+def test_content_style_and_adversary_were_trained_in_one_sum():
+    said = stored_run.printed(PATH)
+    terms = re.search(
+        r"^last batch: content (.+) style (.+) adversarial (.+)$", said, re.M
+    )
+    assert all(float(value) > 0 for value in terms.groups())
+    found = re.findall(
+        r"^(?:then )?by (.+): style (.+) of the .+, content (.+)$", said, re.M
+    )
+    style, content = ({name: float(row[k]) for name, *row in found} for k in (0, 1))
+    gram, critic, both = "Gram matrices", "a critic", "both"
+    assert style[gram] < style[both] < style[critic]  # as the text says
+    assert max(content, key=content.get) == both

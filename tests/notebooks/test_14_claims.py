@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from pathlib import Path
 
 import pytest
@@ -111,6 +112,14 @@ def test_drawings_obey_their_captions(stored):
     assert 0.9 <= stored["agreement"] <= stored["ceiling"]
     assert stored["agreement_all"] < stored["agreement"]
     assert stored["ceiling"] > 0.97
+
+
+def test_the_text_says_which_promise_the_mean_hides(stored):
+    """Five parts in the mean keep the nine in ten; what does not is printed by name."""
+    below = [n for n in ("digit", "all") if stored[f"agreement_{n}"] < 0.9]
+    assert "all" in below
+    said = re.search(r"below 90%: (.+)", stored_run.printed(PATH))[1].split()
+    assert set(below) == set(said) & {"digit", "all"}
 
 
 def test_the_number_on_unseen_pairs_is_stated_and_words_were_put_together_anew(stored):

@@ -144,6 +144,15 @@ def test_what_is_exact_is_exact():
     assert m["l2_answer"] < 1e-6
 
 
+def test_the_article_trains_d_four_times_and_g_never():
+    far = dict(
+        re.findall(r"^the \w+ +\((D+G?)\): (G moved .+)$", printed(), re.MULTILINE)
+    )
+    moved = {turns: re.findall(r"\d\.\d{4}", words) for turns, words in far.items()}
+    assert moved["DDDD"][0] == "0.0000" < min(moved["DG"])
+    assert float(moved["DDDD"][1]) > float(moved["DG"][1])
+
+
 def test_the_dense_discriminator_has_the_weights_that_one_counts_by_hand():
     by_hand = 12288 * 1024 + 1024 + 1024 * 512 + 512 + 512 + 1
     assert f"{by_hand:,}" in printed()
