@@ -117,9 +117,9 @@ def _to_equal_loss(plain, ours, judge, steps: int) -> str:
         next(run)
     seconds, loss = time.process_time() - began, judge.loss(image)
     rows = [[f"tutorial, VGG frozen, {steps} evaluations", f"{seconds:.1f} s", "1"]]
-    shorter = [steps // 2, steps]
     tries = [("one size", dict(levels=1), [steps + 5])]
-    tries += [("pyramid of two", dict(levels=2), shorter)]
+    longer = [steps // 2, steps, 3 * steps // 2]
+    tries += [("pyramid of two", dict(levels=2), longer)]
     for name, change, lengths in tries:
         for length in lengths:
             run = ours(length, precision="auto", log_every=5, **change)
