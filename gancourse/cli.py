@@ -264,7 +264,8 @@ def parser() -> Parser:
     add("--json", type=Path, metavar="FILE", help="write the results as JSON")
     add("--write", action="store_true", help="store outputs in the course's notebooks")
     add("--force", action="store_true", help="with --write: over uncommitted changes")
-    add("--jobs", type=whole(1, 256), default=1, help="notebooks at a time (1)")
+    words = "notebooks at a time (2 where there are two cores and no GPU)"
+    add("--jobs", type=whole(1, 256), help=words)
     add("--seed", type=whole(0), help="seed instead of the notebook's own")
     add("--cell-seconds", type=whole(1), metavar="S", help="time limit for a cell")
 

@@ -256,7 +256,7 @@ def run(
     out: str | Path = "gancourse-runs",
     write: bool = False,
     force: bool = False,
-    jobs: int = 1,
+    jobs: int | None = None,
     seed: int | None = None,
     progress: bool | None = None,
     cell_seconds: float | None = None,
@@ -264,7 +264,8 @@ def run(
     """Execute the notebooks into `out` (.ipynb and .html) and return the results.
 
     With `write` their outputs are stored in the course's own notebooks, which then must
-    not hold modifications that git does not know.
+    not hold modifications that git does not know. Several notebooks run `jobs` at a
+    time, one thread each: by default two, where there are two cores and no GPU.
     """
     need_papermill()
     # Clients of kernels that died leave tasks behind, and asyncio would say so.
@@ -282,6 +283,7 @@ def run(
     out = writable_folder(out)
     before = {book.path: book.path.read_bytes() for book in books}
     cell_seconds = cell_seconds or CELL_SECONDS[profile]
+    jobs = min(jobs or side_by_side(), len(books))
     threads = {"OMP_NUM_THREADS": "1"} if jobs > 1 else {}
     parameters = {"profile": profile} | ({} if seed is None else {"seed": seed})
 
@@ -306,6 +308,13 @@ def run(
         "device": course.device_kind(),
         "notebooks": [result.as_json() for result in results],
     }
+
+
+def side_by_side() -> int:
+    """How many notebooks run at a time: on a processor two on one thread each are
+    faster than one on two, and three or more would want the memory of a large machine.
+    """
+    return 1 if course.device_kind() == "cuda" else min(2, os.cpu_count() or 1)
 
 
 def _side_by_side(books, job, jobs: int, progress: bool | None) -> list[Result]:

@@ -262,6 +262,31 @@ def sabotaged(tmp_path_factory):
     return found, folder / "out", outcome
 
 
+@pytest.mark.parametrize(
+    ("cores", "device", "at_a_time"),
+    [(2, "cpu", 2), (16, "cpu", 2), (1, "cpu", 1), (None, "cpu", 1), (8, "cuda", 1)],
+)
+def test_two_notebooks_run_at_a_time_where_that_is_faster(
+    cores, device, at_a_time, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(runs.os, "cpu_count", lambda: cores)
+    monkeypatch.setattr(course, "device_kind", lambda: device)
+    monkeypatch.setattr(course, "folder", lambda: tmp_path)
+    for name in ("90_one", "91_other"):
+        nbformat.write(book_of("pass"), tmp_path / f"{name}.ipynb")
+    threads = []
+
+    def execute(source, target, parameters, seconds, environment, tick):
+        threads.append(environment.get("OMP_NUM_THREADS"))
+        return runs.Result(source.stem, ok=True)
+
+    monkeypatch.setattr(runs, "execute", execute)
+    for numbers in ([], ["90"]):
+        runs.run(numbers, "smoke", tmp_path / "out", progress=False)
+    alone = [None]  # on all threads that there are
+    assert threads == ["1" if at_a_time == 2 else None] * 2 + alone
+
+
 @pytest.mark.parametrize("name", SABOTAGED)
 def test_sabotaged_notebook_fails_and_leaves_what_it_did(name, sabotaged):
     found, out, _ = sabotaged
