@@ -17,9 +17,8 @@ _SHARES = torch.tensor([0.38, 0.26, 0.16, 0.12, 0.08])
 _CODES, _FEWER, _MORE = 4_500, 3_000, 4_600
 _FAR = 3  # deviations, of a clump's bell: 1 % of a bell fitted to it lies beyond
 _OFF = 0.1  # of the points; more than these and they do not come from the codes
-_NEAR = (
-    0.06  # 3,000 points are at most 0.042 from their law, at least 0.078 from others
-)
+# In twelve checks 3,000 points were at most 0.042 from their law, 0.078 from others.
+_NEAR = 0.06
 
 
 def sampler(answer) -> None:
