@@ -10,6 +10,7 @@ import torch.distributed as dist
 from small_games import GAMES, Small, dcgan, play, points
 
 from gancourse import checkpoints
+from gancourse.__main__ import leave
 from gancourse.errors import GancourseError
 from gancourse.training import State
 
@@ -106,3 +107,4 @@ def main(folder: Path) -> None:
 
 if __name__ == "__main__":
     main(Path(sys.argv[1]))
+    leave(0)  # gloo's threads may outlive even that

@@ -538,6 +538,30 @@ def test_training_does_not_start_where_it_could_not_be_saved(option, tmp_path):
 # ------------------------------------------------------------------ several processes
 
 
+@pytest.mark.parametrize("under_torchrun", [False, True])
+def test_a_process_of_torchrun_leaves_before_gloo_s_threads_can_end_it(
+    under_torchrun, tmp_path
+):
+    """Once in some fifty runs they aborted a process that had saved everything."""
+    program = (
+        "import atexit, runpy, sys\n"
+        "sys.argv = ['gancourse', 'sample', 'no run', '--out', 'a.png']\n"
+        "atexit.register(print, 'Python clears up')\n"
+        "runpy.run_module('gancourse', run_name='__main__')"
+    )
+    several = {"WORLD_SIZE": "1"} if under_torchrun else {}
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=tmp_path,
+        env={**os.environ, **several},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 2
+    assert_one_sentence(done.stderr)
+    assert ("Python clears up" in done.stdout) is not under_torchrun
+
+
 @pytest.mark.full
 def test_two_processes_train_together_and_one_of_them_speaks(tmp_path):
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2"]
