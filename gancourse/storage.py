@@ -174,10 +174,12 @@ def _is_still_there(handle, path: Path) -> bool:
 
 
 def sweep(folder: Path) -> None:
-    """Remove what a killed write left; we hold the lock, so its owner is gone."""
+    """Remove what a killed write left. We hold the lock, so its owner is gone; where
+    there are no locks, what is younger than a minute may be a live process's."""
     for temporary in folder.glob(".step*.tmp"):
         with contextlib.suppress(OSError):
-            temporary.unlink()
+            if folder in _locks or temporary.stat().st_mtime < time.time() - 60:
+                temporary.unlink()
 
 
 # ------------------------------------------------------------------ kinds of damage

@@ -10,6 +10,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -106,6 +107,7 @@ def test_killed_before_every_file_operation_of_a_save_the_run_stands(names, tmp_
 
 WRITES = """
 import sys
+import time
 from pathlib import Path
 sys.modules["torch"] = None  # the writer needs none, and starts in no time
 from gancourse import storage
@@ -393,6 +395,19 @@ def test_of_two_processes_in_one_folder_one_is_refused_and_nothing_is_torn(
             assert digest(state) == digest(truth)
     assert refused > 0 or not locks
     count("A23", f"races of two processes{'' if locks else ' without locks'}", trials)
+
+
+def test_without_locks_a_young_temporary_file_is_left_to_its_writer(tmp_path):
+    """A race of two processes lost its file to the other's sweeping, once in 100."""
+    young, old = (tmp_path / f".step0000001-{name}.tmp" for name in ("young", "old"))
+    for file in (young, old):
+        file.write_bytes(b"half")
+    os.utime(old, (time.time() - 120,) * 2)
+    storage.sweep(tmp_path)
+    assert young.exists() and not old.exists()
+    storage.lock(tmp_path)
+    storage.sweep(tmp_path)
+    assert not young.exists()
 
 
 def _answer(life) -> str:
