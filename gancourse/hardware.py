@@ -1,4 +1,4 @@
-"""What a run is played on, and in how many bits: chosen, or said to be not there."""
+"""What a run is played on: device, bits, notebook; chosen, or said to be not there."""
 
 import os
 import sys
@@ -28,7 +28,7 @@ def pick_device(device: str = "auto") -> torch.device:
     if kind not in count or not (number or "0").isdecimal():
         raise GancourseError(f"{device!r} is no device. Choose auto, cpu, cuda or mps.")
     if int(number or 0) >= count[kind]:
-        if _in_a_notebook():
+        if in_a_notebook():
             print(f"There is no {device} device here: taking the CPU, which is slower.")
             return torch.device("cpu")
         raise GancourseError(
@@ -38,8 +38,11 @@ def pick_device(device: str = "auto") -> torch.device:
     return torch.device(device)
 
 
-def _in_a_notebook() -> bool:
-    """Whether a kernel runs this; IPython is asked only if it is there already."""
+def in_a_notebook() -> bool:
+    """Whether a kernel is there to talk to a front end.
+
+    IPython is asked only if it is there already: a terminal need not import it.
+    """
     shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
     return getattr(shell, "kernel", None) is not None
 

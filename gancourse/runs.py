@@ -283,7 +283,7 @@ def run(
     out = writable_folder(out)
     before = {book.path: book.path.read_bytes() for book in books}
     cell_seconds = cell_seconds or CELL_SECONDS[profile]
-    jobs = min(jobs or side_by_side(), len(books))
+    jobs = min(jobs or at_a_time(), len(books))
     threads = {"OMP_NUM_THREADS": "1"} if jobs > 1 else {}
     parameters = {"profile": profile} | ({} if seed is None else {"seed": seed})
 
@@ -310,7 +310,7 @@ def run(
     }
 
 
-def side_by_side() -> int:
+def at_a_time() -> int:
     """How many notebooks run at a time: on a processor two on one thread each are
     faster than one on two, and three or more would want the memory of a large machine.
     """
@@ -328,7 +328,7 @@ def _side_by_side(books, job, jobs: int, progress: bool | None) -> list[Result]:
     )
     hidden = None if progress is None else not progress
     lock, results = threading.Lock(), {}
-    pool = ThreadPoolExecutor(max(1, jobs))
+    pool = ThreadPoolExecutor(jobs)
     with tqdm(total=cells, unit="cell", desc="notebooks", disable=hidden) as bar:
 
         def tick():

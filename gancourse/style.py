@@ -152,14 +152,16 @@ class Objective:
         with torch.autocast(image.device.type, torch.bfloat16, enabled=sixteen):
             return self.net(image, layers)
 
-    def __call__(self, image: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        config = self.config
+    def _parts(self, image: Tensor) -> dict[str, Tensor]:
         found = self._features(image, {*self.content, *self.grams})
-        parts = {
+        return {
             "content": losses.content_loss(found, self.content),
             "style": losses.style_loss(found, self.grams),
             "tv": losses.total_variation(image),
         }
+
+    def __call__(self, image: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        config, parts = self.config, self._parts(image)
         total = (
             config.content_weight * parts["content"]
             + config.style_weight * parts["style"]

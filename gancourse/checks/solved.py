@@ -2,9 +2,10 @@
 
 import json
 import os
-import sys
 from html import escape
 from pathlib import Path
+
+from gancourse.hardware import in_a_notebook
 
 SOLUTIONS = Path(__file__).resolve().parents[2] / "solutions"  # of a checkout
 
@@ -15,7 +16,7 @@ def offer(name: str) -> bool:
     There is none beside an installed package, none in a terminal (which folds nothing),
     and none while nbgrader marks.
     """
-    if os.environ.get("NBGRADER_EXECUTION") or not _in_a_notebook():
+    if os.environ.get("NBGRADER_EXECUTION") or not in_a_notebook():
         return False
     try:
         code = solution(name)
@@ -46,9 +47,3 @@ def solution(name: str) -> str:
 
 def _is_solution(cell: dict) -> bool:
     return cell["metadata"].get("nbgrader", {}).get("solution", False)
-
-
-def _in_a_notebook() -> bool:
-    """Whether a kernel is there to talk to a front end."""
-    ipython = sys.modules.get("IPython")
-    return ipython is not None and hasattr(ipython.get_ipython(), "kernel")

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 
+from gancourse.hardware import in_a_notebook
+
 NO_GUESS = "no guess"
 _WIDGET = "application/vnd.jupyter.widget-view+json"
 
@@ -83,15 +85,6 @@ def _chosen(prediction: _Prediction) -> str:
         return prediction.guess
     value = getattr(prediction.widget, "value", None)
     return value if value in prediction.choices else NO_GUESS
-
-
-def in_a_notebook() -> bool:
-    """Whether a kernel is there to talk to a front end."""
-    try:
-        from IPython import get_ipython
-    except ImportError:
-        return False
-    return getattr(get_ipython(), "kernel", None) is not None
 
 
 def widget_view(widget) -> tuple[dict, dict]:

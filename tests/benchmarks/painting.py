@@ -27,12 +27,9 @@ class Plain(style.Objective):
     def _features(self, image: Tensor, layers) -> dict[str, Tensor]:
         return self.net(image.contiguous(), layers)
 
-    def __call__(self, image: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+    def _parts(self, image: Tensor) -> dict[str, Tensor]:
         found = self._features(image, {*self.content, *self.grams})
-        parts = tutorial.terms(found, self.content, self.grams, image)
-        weights = [getattr(self.config, f"{name}_weight") for name in parts]
-        total = sum(w * part for w, part in zip(weights, parts.values(), strict=True))
-        return total, parts
+        return tutorial.terms(found, self.content, self.grams, image)
 
 
 def timed(run, judge) -> Path:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from gan_lab_page import OPEN, Lab
-from test_panels_in_lab import EXPLORER, MIXER, Shown
+from panels_page import EXPLORER, MIXER, Shown
 
 COLAB = os.environ.get("GANCOURSE_COLAB_PYTHON", "")
 MINUTES = int(os.environ.get("GANCOURSE_SOAK_MINUTES", "10"))

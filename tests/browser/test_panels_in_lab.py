@@ -3,20 +3,10 @@
 from pathlib import Path
 
 import pytest
+from panels_page import EXPLORER, MIXER, Shown
 
 pytestmark = pytest.mark.full
 NOTEBOOKS = Path(__file__).resolve().parents[2] / "notebooks"
-EXPLORER = """from safetensors.torch import load_file
-from gancourse import data
-from gancourse.lab import Explorer
-from gancourse.models import dcgan
-
-G = dcgan.DCGANGenerator()
-G.load_state_dict(load_file(data.asset("generator/digits_dcgan.safetensors")))
-Explorer(G, data.digits("test").images).panel().show()"""
-MIXER = """from gancourse.lab import Mixer
-
-Mixer.embedded(size=96, steps=400).panel().show()"""
 RUN = """import tempfile
 import torch
 from gancourse import data, games
@@ -37,37 +27,6 @@ LOOP = """for log in live.watch(train(state, data.batches(real, 64, 0))):
 def patience(page):
     """Machines on which other things run are slow; no test asserts a time."""
     page.context.set_default_timeout(180_000)
-
-
-class Shown:
-    """One panel on the page, by its labels as a learner finds them."""
-
-    def __init__(self, notebook, title: str):
-        self.page = notebook.page
-        self.root = self.page.get_by_role("region", name=title)
-        self.root.wait_for()
-
-    def source(self, name: str) -> str:
-        """What the picture shows now, as its data."""
-        return self.root.locator(f'img[data-picture="{name}"]').first.get_attribute(
-            "src"
-        )
-
-    def changes(self, name: str, act) -> None:
-        """Do `act` and wait until the picture is another one."""
-        before = self.source(name)
-        act()
-        self.wait_for_another(name, before)
-
-    def wait_for_another(self, name: str, before: str) -> None:
-        self.page.wait_for_function(
-            "([name, before]) => [...document.querySelectorAll("
-            "`img[data-picture='${name}']`)].some(i => i.src && i.src !== before)",
-            arg=[name, before],
-        )
-
-    def wait_for_text(self, words: str) -> None:
-        self.root.get_by_role("status").get_by_text(words).wait_for()
 
 
 def test_the_explorer_answers_sliders_keys_and_numbers(notebook):

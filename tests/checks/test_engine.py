@@ -405,7 +405,7 @@ def test_hints_come_one_a_try_and_the_solution_after_three(fresh_tries):
 def shown(monkeypatch, fresh_tries):
     """What a notebook displays, as HTML; this process taken for its kernel."""
     found = []
-    monkeypatch.setattr(solved, "_in_a_notebook", lambda: True)
+    monkeypatch.setattr(solved, "in_a_notebook", lambda: True)
     monkeypatch.setattr(
         "IPython.display.display", lambda thing: found.append(thing.data)
     )

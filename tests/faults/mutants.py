@@ -243,8 +243,8 @@ OTHERS = [
      (("if self.process is not None and self.process.poll() is None:",
        "if self.process is not None:"),)),
     ("checks/solved.py", "a solution shown while nbgrader marks",
-     'if os.environ.get("NBGRADER_EXECUTION") or not _in_a_notebook():',
-     "if not _in_a_notebook():", "test_no_solution_is_shown_while_nbgrader_marks"),
+     'if os.environ.get("NBGRADER_EXECUTION") or not in_a_notebook():',
+     "if not in_a_notebook():", "test_no_solution_is_shown_while_nbgrader_marks"),
     ("settings.py", "True is a number", "isinstance(value, int) and not isinstance(value, "
      "bool)", "isinstance(value, int)", SETTING),
     ("workcopy.py", "a learner's notebook overwritten",

@@ -107,7 +107,6 @@ def test_killed_before_every_file_operation_of_a_save_the_run_stands(names, tmp_
 
 WRITES = """
 import sys
-import time
 from pathlib import Path
 sys.modules["torch"] = None  # the writer needs none, and starts in no time
 from gancourse import storage

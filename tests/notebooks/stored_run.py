@@ -22,17 +22,18 @@ def definitions(path: Path, names: dict) -> dict:
     return names
 
 
+def outputs(path: Path) -> list[dict]:
+    return [o for cell in cells(path) for o in cell.get("outputs", [])]
+
+
 def printed(path: Path) -> str:
     """All that the stored run printed."""
-    outputs = [o for cell in cells(path) for o in cell.get("outputs", [])]
-    return "".join("".join(o.get("text", "")) for o in outputs)
+    return "".join("".join(o.get("text", "")) for o in outputs(path))
 
 
 def metrics(path: Path) -> dict[str, float]:
     """The metrics of the run stored in the notebook at `path`, of profile cpu."""
-    outputs = [o for cell in cells(path) for o in cell.get("outputs", [])]
-    (found,) = [
-        o["data"][course.MIME] for o in outputs if course.MIME in o.get("data", {})
-    ]
+    reports = [o.get("data", {}).get(course.MIME) for o in outputs(path)]
+    (found,) = filter(None, reports)
     assert found["profile"] == "cpu"
     return found["metrics"]
