@@ -94,8 +94,7 @@ def _prune(folder: Path, newest: Path, step: int, keep: int) -> None:
         older = [p for s, p in _generations(folder) if s < step]
         same = [p for s, p in _generations(folder) if s == step and p != newest]
         for path in same + older[max(keep, 1) - 1 :]:
-            with contextlib.suppress(OSError):
-                path.unlink()
+            storage.remove(path)
 
 
 # ------------------------------------------------------------------ reading

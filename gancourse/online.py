@@ -80,7 +80,8 @@ def _opened(url: str):
 
     def ask():
         try:
-            outcome.put(urllib.request.urlopen(url, timeout=SECONDS))
+            # urlopen would keep the first proxy it saw, however it was put right since
+            outcome.put(urllib.request.build_opener().open(url, timeout=SECONDS))
         except Exception as error:  # raised again below, where somebody waits for it
             outcome.put(error)
 

@@ -174,12 +174,20 @@ def _is_still_there(handle, path: Path) -> bool:
 
 
 def sweep(folder: Path) -> None:
-    """Remove what a killed write left. We hold the lock, so its owner is gone; where
-    there are no locks, what is younger than a minute may be a live process's."""
+    """Remove what a killed write left."""
     for temporary in folder.glob(".step*.tmp"):
-        with contextlib.suppress(OSError):
-            if folder in _locks or temporary.stat().st_mtime < time.time() - 60:
-                temporary.unlink()
+        remove(temporary)
+
+
+def remove(path: Path) -> None:
+    """Remove a file of a run's folder, if it can be and is surely nobody else's.
+
+    Who holds the lock is alone there; where there are no locks, what is younger than
+    a minute may belong to another live process.
+    """
+    with contextlib.suppress(OSError):
+        if path.parent in _locks or path.stat().st_mtime < time.time() - 60:
+            path.unlink()
 
 
 # ------------------------------------------------------------------ kinds of damage

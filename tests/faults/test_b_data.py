@@ -31,6 +31,7 @@ import subprocess
 import sys
 import threading
 import time
+import urllib.request
 import zipfile
 from pathlib import Path
 
@@ -649,6 +650,16 @@ def test_b12_a_wrong_proxy_is_named_by_its_variable(
     monkeypatch.setenv(name, proxy)
     refused("http://nowhere.invalid", monkeypatch, assert_clear, f"Check {name}")
     count("B12", "wrong proxies", 1)
+
+
+def test_b12_a_proxy_put_right_is_asked_in_the_same_kernel(monkeypatch, assert_clear):
+    """urllib.request.urlopen keeps the first proxy that it saw as long as it lives."""
+    monkeypatch.setattr(urllib.request, "_opener", None)
+    with serving(WHOLE) as address, monkeypatch.context() as wrong:
+        wrong.setenv("http_proxy", "http://127.0.0.1:1")
+        refused(f"{address}/whole", monkeypatch, assert_clear, "http_proxy")
+        wrong.delenv("http_proxy")
+        assert fetched(f"{address}/whole", monkeypatch).exists()
 
 
 def test_b12_a_proxy_that_is_not_asked_is_not_blamed(monkeypatch):
