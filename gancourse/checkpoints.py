@@ -38,6 +38,8 @@ def save(state: State, folder: str | Path, keep: int = 3) -> Path | None:
     path = folder / f"step{state.step:07d}-{storage.digest(data)}.pt"
     try:
         storage.lock(folder)
+        if state.saved_in != folder:
+            _refuse_another_run(folder, state)
         _refuse_a_newer_run(folder, state.step)
         storage.write_atomically(path, data)
         written = path.read_bytes()
@@ -54,6 +56,7 @@ def save(state: State, folder: str | Path, keep: int = 3) -> Path | None:
             "folder: this disk loses data."
         )
     _prune(folder, path, state.step, keep)
+    state.saved_in = folder
     return path
 
 
@@ -75,6 +78,17 @@ def _serialised(state: State, folder: Path) -> bytes:
     buffer = io.BytesIO()
     torch.save(contents, buffer)
     return buffer.getvalue()
+
+
+def _refuse_another_run(folder: Path, state: State) -> None:
+    """What another game or other settings left here would be pruned, unasked."""
+    for _, path in _generations(folder):
+        with contextlib.suppress(CheckpointError):  # damaged: the next older one counts
+            contents = load(path)
+            break
+    else:
+        return
+    snapshot.match(contents, state, folder.name[-40:])
 
 
 def _refuse_a_newer_run(folder: Path, step: int) -> None:
@@ -118,6 +132,7 @@ def resume(
     if contents is not None:
         snapshot.match(contents, state, folder.name[-40:])
         snapshot.restore(contents, state)
+    state.saved_in = folder
     if first:
         _make_sure_of_room(state, folder)
         print(

@@ -10,6 +10,7 @@ import math
 import os
 import secrets
 import socket
+import subprocess
 import sys
 from pathlib import Path
 
@@ -54,18 +55,34 @@ def start(args) -> int:
     command += ["--allow-root"] if _is_root() else []
     command += ["--no-browser"] if args.no_browser or not _has_display() else []
     os.chdir(folder)
-    os.execve(sys.executable, command, {**os.environ, "JUPYTER_TOKEN": token})
+    return _become(command, {**os.environ, "JUPYTER_TOKEN": token})
+
+
+def _become(command: list[str], environment: dict[str, str]) -> int:
+    """JupyterLab in place of this process, or its exit status where that can not be."""
+    if sys.platform != "win32":  # exec there leaves the terminal, and splits at spaces
+        os.execve(sys.executable, command, environment)
+    lab = subprocess.Popen(command, env=environment)
+    while True:
+        with contextlib.suppress(KeyboardInterrupt):  # Ctrl-C is the lab's own business
+            return lab.wait()
 
 
 def _free_port(asked: int | None) -> int:
     """The port that was asked for, or the first free one from 8888 on."""
+    why = ""
     for port in [asked] if asked else [*range(8888, 8908), 0]:
-        with contextlib.closing(socket.socket()) as s, contextlib.suppress(OSError):
-            s.bind(("127.0.0.1", port))
-            return s.getsockname()[1]
+        try:
+            with contextlib.closing(socket.socket()) as s:
+                s.bind(("127.0.0.1", port))
+                return s.getsockname()[1]
+        except PermissionError:
+            why = "may not be used here"
+        except OSError:
+            why = "is taken by another program"
     raise GancourseError(
-        f"Port {asked} is taken by another program, and nothing was started. "
-        "Choose another --port, or leave it out."
+        f"Port {asked} {why}, and nothing was started. Choose another --port, or "
+        "leave it out."
     )
 
 
@@ -109,9 +126,9 @@ def run(args) -> int:
     print(runs.table(outcome))
     print(f"Executed notebooks and pages are in {args.out}.")
     if args.json:
-        from gancourse.storage import write_atomically
+        from gancourse.storage import write_or_say
 
-        write_atomically(args.json, (json.dumps(outcome, indent=2) + "\n").encode())
+        write_or_say(args.json, (json.dumps(outcome, indent=2) + "\n").encode())
     return int(not all(book["ok"] for book in outcome["notebooks"]))
 
 

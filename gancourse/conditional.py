@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, mse_loss
 
 from gancourse.errors import GancourseError
-from gancourse.games import latents
+from gancourse.games import latents, logit_means
 from gancourse.losses import GANLoss, nonsaturating
 
 Pairs = tuple[Tensor, Tensor]
@@ -45,7 +45,7 @@ class ConditionalGAN:
         with torch.no_grad():
             fake = self.fake(y, rng)
         real_logits, fake_logits = self.D(real, y).float(), self.D(fake, y).float()
-        return self.loss.discriminator(real_logits, fake_logits), _means(
+        return self.loss.discriminator(real_logits, fake_logits), logit_means(
             real_logits, fake_logits
         )
 
@@ -91,7 +91,7 @@ class ACGAN(ConditionalGAN):
         if self.on_fakes:
             wrong_class = wrong_class + self.on_fakes * cross_entropy(fake_class, y)
         d_loss = self.loss.discriminator(real_logits, fake_logits)
-        parts = _means(real_logits, fake_logits) | {"class": wrong_class.detach()}
+        parts = logit_means(real_logits, fake_logits) | {"class": wrong_class.detach()}
         return d_loss + self.weight * wrong_class, parts
 
     def generator_loss(self, batch: Pairs, rng: torch.Generator):
@@ -158,7 +158,7 @@ class InfoGAN(ACGAN):
         (real_logits, _), (fake_logits, guess) = self.read(batch), self.read(fake)
         cost = self.information(guess, c, numbers)
         d_loss = self.loss.discriminator(real_logits, fake_logits)
-        parts = _means(real_logits, fake_logits) | {"code": cost.detach()}
+        parts = logit_means(real_logits, fake_logits) | {"code": cost.detach()}
         return d_loss + self.weight * cost, parts
 
     def generator_loss(self, batch: Tensor, rng: torch.Generator):
@@ -171,13 +171,3 @@ class InfoGAN(ACGAN):
         cost = self.information(guess, c, numbers)
         g_loss = self.loss.generator(real_logits, fake_logits)
         return g_loss + self.weight * cost, {"g_code": cost.detach()}
-
-
-def _means(real_logits: Tensor, fake_logits: Tensor) -> dict[str, Tensor]:
-    """For the log: mean logits, and the share of samples on the right side of 0."""
-    right = (real_logits > 0).float().mean() + (fake_logits < 0).float().mean()
-    return {
-        "real_logit": real_logits.detach().mean(),
-        "fake_logit": fake_logits.detach().mean(),
-        "accuracy": right.detach() / 2,
-    }

@@ -24,8 +24,9 @@ from gancourse.images import read_image
 from gancourse.settings import number, whole
 
 ASSETS = Path(__file__).parent / "assets"
-_REINSTALL = (
-    "Reinstall with: python -m pip install --force-reinstall --no-deps gancourse"
+_RESTORE = (
+    "Run `git checkout gancourse/assets` in the folder of the course, or install it "
+    "again."
 )
 
 # ------------------------------------------------------------------ embedded files
@@ -40,7 +41,7 @@ def _checksums(sums: Path) -> dict[str, str]:
     except (OSError, ValueError):
         raise GancourseError(
             "Course data is damaged: its list of checksums can not be read. Your own "
-            f"files are untouched. {_REINSTALL}"
+            f"files are untouched. {_RESTORE}"
         ) from None
 
 
@@ -62,7 +63,7 @@ def asset(name: str) -> Path:
     if digest != known[name]:
         raise GancourseError(
             f"Course data is damaged: {name} has digest {digest[:12]}, expected "
-            f"{known[name][:12]}. Your own files are untouched. {_REINSTALL}"
+            f"{known[name][:12]}. Your own files are untouched. {_RESTORE}"
         )
     return path
 

@@ -142,7 +142,7 @@ def check_packages() -> Finding:
 def check_names() -> Finding:
     """A file in the current folder that is imported instead of a module of its name."""
     ours = {"torch", "torchvision", "numpy", "matplotlib", "PIL", "tqdm", "IPython"}
-    hidden = sys.stdlib_module_names | ours - {"test"}
+    hidden = sys.stdlib_module_names | ours
     try:
         files = sorted(f.name for f in Path().glob("*.py") if f.stem in hidden)
     except OSError:  # no current folder: check_folders says so
@@ -361,8 +361,8 @@ def check_assets() -> Finding:
     """Compare every embedded file with its checksum."""
     folder = Path(__file__).parent / "assets"
     reinstall = (
-        "Reinstall with: python -m pip install --force-reinstall --no-deps gancourse "
-        "(from a clone: git checkout gancourse/assets)"
+        "Run: git checkout gancourse/assets (in the folder of the course), or install "
+        "it again"
     )
     try:
         lines = (folder / "SHA256SUMS").read_text(encoding="utf-8").splitlines()

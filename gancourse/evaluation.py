@@ -262,6 +262,11 @@ def _check_pairs(images: Tensor, targets: Tensor) -> None:
             f"Pairs need two sets of one shape (N, C, H, W), got {tuple(images.shape)} "
             f"and {tuple(targets.shape)}. Resize one of them first."
         )
+    if not (images.is_floating_point() and targets.is_floating_point()):
+        raise GancourseError(
+            "Pairs are compared as floats in [-1, 1], and nothing was computed. Use "
+            "data.to_unit for uint8."
+        )
 
 
 # ------------------------------------------------------------------ reports

@@ -78,11 +78,7 @@ class GAN:
         real, fake = self.seen(batch, rng), self.seen(fake, rng)
         real_logits, fake_logits = logits(self.D, real), logits(self.D, fake)
         d_loss = self.loss.discriminator(real_logits, fake_logits)
-        parts = {
-            "real_logit": real_logits.detach().mean(),
-            "fake_logit": fake_logits.detach().mean(),
-            "accuracy": _accuracy(real_logits, fake_logits),
-        }
+        parts = logit_means(real_logits, fake_logits)
         if self.penalty is not None:
             parts["penalty"] = self.penalty(self.D, real, fake, rng)
             d_loss = d_loss + parts["penalty"]
@@ -138,11 +134,7 @@ class Pix2Pix:
             fake = self.G(condition)
         real_logits = logits(self.D, torch.cat([condition, target], 1))
         fake_logits = logits(self.D, torch.cat([condition, fake], 1))
-        parts = {
-            "real_logit": real_logits.detach().mean(),
-            "fake_logit": fake_logits.detach().mean(),
-            "accuracy": _accuracy(real_logits, fake_logits),
-        }
+        parts = logit_means(real_logits, fake_logits)
         return self.loss.discriminator(real_logits, fake_logits), parts
 
     def generator_loss(self, batch: tuple[Tensor, Tensor], rng: torch.Generator):
@@ -162,10 +154,14 @@ class Pix2Pix:
         return g_loss, parts
 
 
-def _accuracy(real_logits: Tensor, fake_logits: Tensor) -> Tensor:
-    """Share of samples that D puts on the right side of 0; 1/2 is a coin."""
+def logit_means(real_logits: Tensor, fake_logits: Tensor) -> dict[str, Tensor]:
+    """For the log: mean logits, and the share of samples on the right side of 0."""
     right = (real_logits > 0).float().mean() + (fake_logits < 0).float().mean()
-    return right.detach() / 2
+    return {
+        "real_logit": real_logits.detach().mean(),
+        "fake_logit": fake_logits.detach().mean(),
+        "accuracy": right.detach() / 2,  # 1/2 is a coin
+    }
 
 
 def diff_augment(x: Tensor, rng: torch.Generator, shift: float = 0.125) -> Tensor:

@@ -71,7 +71,7 @@ def write(marks: list[Mark], file: Path) -> None:
     table = csv.DictWriter(text, [field.name for field in fields(Mark)])
     table.writeheader()
     table.writerows(asdict(mark) for mark in marks)
-    storage.write_atomically(file, text.getvalue().encode("utf-8"))
+    storage.write_or_say(file, text.getvalue().encode("utf-8"))
 
 
 def totals(marks: list[Mark]) -> list[str]:

@@ -16,18 +16,19 @@ def pick_device(device: str = "auto") -> torch.device:
     next cells wait for a result, it says so and takes the CPU.
     """
     if device == "auto":
-        if torch.cuda.is_available():
-            return torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0)))
-        return torch.device("cpu")
-    kind, _, number = str(device).partition(":")
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    kind, colon, number = str(device).partition(":")
+    if not colon:  # under torchrun each process has a GPU of its own
+        number = os.environ.get("LOCAL_RANK", "0") if kind == "cuda" else "0"
+        device = f"cuda:{number}" if number != "0" else device
     count = {
         "cpu": 1,
         "cuda": torch.cuda.device_count() if torch.cuda.is_available() else 0,
         "mps": int(torch.backends.mps.is_available()),
     }
-    if kind not in count or not (number or "0").isdecimal():
+    if kind not in count or not number.isdecimal():
         raise GancourseError(f"{device!r} is no device. Choose auto, cpu, cuda or mps.")
-    if int(number or 0) >= count[kind]:
+    if int(number) >= count[kind]:
         if in_a_notebook():
             print(f"There is no {device} device here: taking the CPU, which is slower.")
             return torch.device("cpu")
@@ -35,7 +36,7 @@ def pick_device(device: str = "auto") -> torch.device:
             f"There is no {device} device here, and nothing was started. "
             "Use --device cpu (or device='cpu'), or let device='auto' choose."
         )
-    return torch.device(device)
+    return torch.device(kind, int(number)) if kind == "cuda" else torch.device(kind)
 
 
 def in_a_notebook() -> bool:

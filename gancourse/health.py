@@ -16,6 +16,11 @@ from torch import Tensor
 from gancourse import data
 from gancourse.errors import GancourseError
 
+CURVES = (  # what a dashboard draws: label of the axis, attributes of the logs, scale
+    ("loss (nats)", {"D": "d_loss", "G": "g_loss"}, "linear"),
+    ("mean logit", {"real": "real_logit", "fake": "fake_logit"}, "linear"),
+    ("gradient norm", {"D": "d_grad_norm", "G": "g_grad_norm"}, "log"),
+)
 NAMES = (
     "healthy",
     "D too strong",
@@ -302,13 +307,8 @@ def dashboard(
     from gancourse import figures
 
     figure, axes = plt.subplots(2, 2, figsize=(figures.WIDE[0], 5.6))
-    panels = [
-        ("loss (nats)", {"D": "d_loss", "G": "g_loss"}, "linear"),
-        ("mean logit", {"real": "real_logit", "fake": "fake_logit"}, "linear"),
-        ("gradient norm", {"D": "d_grad_norm", "G": "g_grad_norm"}, "log"),
-    ]
     steps = [log.step for log in logs]
-    for ax, (ylabel, names, scale) in zip(axes.flat, panels, strict=False):
+    for ax, (ylabel, names, scale) in zip(axes.flat, CURVES, strict=False):
         curves = {label: [entry(log, n) for log in logs] for label, n in names.items()}
         curves = {label: ys for label, ys in curves.items() if None not in ys and ys}
         if curves:

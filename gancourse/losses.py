@@ -104,7 +104,8 @@ def squared_gradient_norm(D: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
     Differentiating the sum of the logits gives per-sample gradients only if D scores
     its inputs one by one, so D must have no batch normalisation.
     """
-    x = x.detach().requires_grad_()
+    # A generator under autocast gives 16 bits, in which small slopes square to 0.
+    x = x.detach().to(torch.promote_types(x.dtype, torch.float32)).requires_grad_()
     with torch.enable_grad():
         (gradient,) = torch.autograd.grad(D(x).sum(), x, create_graph=True)
     return gradient.flatten(1).square().sum(1)

@@ -147,12 +147,8 @@ def _play(game_name, data_name, config, folder, fresh, save_every, device) -> in
         return 0
     _say(f"Training on {state.device} in {state.precision}.")
     stop = _Stop()
-    bar = tqdm(
-        total=config.steps,
-        initial=state.step,
-        unit="step",
-        disable=True if _rank() else None,
-    )
+    off = True if _rank() else None  # None: shown in a terminal only
+    bar = tqdm(total=config.steps, initial=state.step, unit="step", disable=off)
     with bar, stop:
         run = _Run(state, batches, images, folder, save_every, bar, stop)
         return run.to_the_end()
@@ -301,12 +297,16 @@ def _check_batch(game: str, size: int) -> None:
     """Equal shares for all processes; what normalises over the batch needs two each."""
     world = dist.get_world_size() if dist.is_initialized() else 1
     least = 1 if GAMES[game].translates else 2
-    if size % world or size // world < least:
-        several = f" in each of {world} processes" if world > 1 else ""
+    if size // world < least:
         raise GancourseError(
             f"--batch-size {size} does not suit {game}, which normalises over the "
-            f"batch and needs two samples for it{several}. Nothing was started. "
+            "batch and needs two samples in each process. Nothing was started. "
             f"Choose a multiple of {world}, and at least {least * world}."
+        )
+    if size % world:
+        raise GancourseError(
+            f"--batch-size {size} can not be shared equally by {world} processes, and "
+            f"nothing was started. Choose a multiple of {world}."
         )
 
 
@@ -319,6 +319,7 @@ def _put_aside(folder: Path) -> None:
             if not aside.exists():
                 break
         try:
+            storage.lock(folder)  # a run that is being trained is not ours to move
             folder.rename(aside)
         except OSError as error:
             why, cure = storage.why_not(error, 0)

@@ -87,7 +87,11 @@ def fingerprint(players: dict[str, nn.Module]) -> dict[str, list]:
 
 
 def rules(game) -> dict[str, str]:
-    """What of a game is no weight, by name: its class, loss, penalty, augmentation."""
+    """What of a game is no weight, by name: its class, loss, penalty, augmentation.
+
+    Modules that are no players (a frozen VGG, the targets of a style) are left out:
+    that they are the same on resuming is up to whoever builds the game.
+    """
     settings = {k: v for k, v in vars(game).items() if not isinstance(v, nn.Module)}
     return {
         "game": type(game).__name__,
@@ -205,10 +209,12 @@ def match(contents: dict, state: State, name: str) -> None:
         )
     asked = {**dataclasses.asdict(state.config), **rules(state.game)}
     saved = {**asked, **contents["config"], **contents["rules"]}
+    # With a decay the number of steps says how fast every step so far was.
+    free = [key for key in _FREE if key != "steps" or not state.config.decay]
     changed = [
         f"{key} {shown(saved[key])} → {value}"
         for key, value in asked.items()
-        if key not in _FREE and _plain(saved[key]) != _plain(value)
+        if key not in free and _plain(saved[key]) != _plain(value)
     ]
     if changed:
         raise CheckpointError(

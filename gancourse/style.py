@@ -112,10 +112,11 @@ def match_colours(image: Tensor, colours: Tensor) -> Tensor:
 
     Gatys et al. 2016 (arXiv:1606.05897), symmetric roots: C^(1/2) S^(-1/2) (x - mean).
     """
-    x, target = image.double().flatten(2)[0], colours.double().flatten(2)[0]
+    # On the CPU: Apple's GPUs have no float64, and roots of 3 x 3 are slow on any.
+    x, target = (p.cpu().double().flatten(2)[0] for p in (image, colours))
     root = _power(target.cov(), 0.5) @ _power(x.cov(), -0.5)
     moved = root @ (x - x.mean(1, keepdim=True)) + target.mean(1, keepdim=True)
-    return moved.view_as(image).to(image.dtype).clamp(-1, 1)
+    return moved.view(image.shape).to(image).clamp(-1, 1)
 
 
 def _power(matrix: Tensor, exponent: float) -> Tensor:
@@ -205,7 +206,7 @@ def stylise(
     styles = [(picture(p, "a style").to(device), w) for p, w in _pairs(styles)]
     content, styles = _coloured(content, styles, config.keep_colours)
     image, done = None, 0
-    for size, steps in plan(config, _narrowest(content, styles)):
+    for size, steps in plan(config, _narrowest(content, styles, config.style_scale)):
         here = scaled(content, size)
         objective = Objective(net, here, styles, config)
         image = _begin(here, config) if image is None else _enlarge(image, here)
@@ -240,9 +241,10 @@ def plan(config: StyleConfig, narrowest: float = 1.0) -> list[tuple[int, int]]:
     return [(s, n) for s, n in zip(sizes[::-1], steps[::-1], strict=True) if n]
 
 
-def _narrowest(content: Tensor, styles: list[tuple[Tensor, float]]) -> float:
-    pictures = [content, *(picture for picture, _ in styles)]
-    return min(min(p.shape[2:]) / max(p.shape[2:]) for p in pictures)
+def _narrowest(content: Tensor, styles: list, scale: float) -> float:
+    """The shortest side of all as shown, over the longer side of the result."""
+    shown = [(content, 1.0), *((picture, scale) for picture, _ in styles)]
+    return min(k * min(p.shape[2:]) / max(p.shape[2:]) for p, k in shown)
 
 
 def _begin(content: Tensor, config: StyleConfig) -> Tensor:

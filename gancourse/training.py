@@ -6,6 +6,7 @@ the State, so a run is a function of (game, config, batches) and nothing else.
 """
 
 import contextlib
+import math
 import os
 import signal
 import threading
@@ -93,6 +94,8 @@ class State:
     `checkpoints.resume`.
     """
 
+    saved_in = None  # the folder whose checkpoints are known to be this run's
+
     def __init__(self, game, config: TrainConfig, recipe: dict | None = None):
         self.game, self.config, self.step = game, config, 0
         self.whole = True  # False once a step was broken off: such a state is not saved
@@ -127,7 +130,9 @@ class State:
             self.layer_rng = self.read_layer_rng()
         self.bad_step = torch.zeros((), device=self.device)  # 0: every step was finite
         self._buffers = [
-            b for m in (self.generators, self.discriminators) for b in m.buffers()
+            *self.generators.buffers(),
+            *self.discriminators.buffers(),
+            *(self.ema.buffers() if self.ema is not None else []),
         ]
         self._finite = [b.clone() for b in self._buffers]
 
@@ -160,9 +165,16 @@ class State:
         """Samples for latents z (z and labels, where G takes both), float32 on the CPU.
 
         From the averaged generator, in evaluation mode, without gradients; nothing of
-        the run is changed.
+        the run is changed. GancourseError for a game that has no G.
         """
-        G = averaged(self)["G"]
+        players = averaged(self)
+        if "G" not in players:
+            names = ", ".join(players)
+            raise GancourseError(
+                f"This game has no generator G but {names}, and nothing was drawn. Use "
+                "training.averaged(state) and draw with its player."
+            )
+        G = players["G"]
         with torch.no_grad(), self.forked_rng():
             return G(*(x.to(self.device) for x in inputs)).float().cpu()
 
@@ -225,12 +237,12 @@ def update(state: State, side: str, loss: Tensor) -> Tensor:
         state.config, f"{side}_lr"
     )
     opt.zero_grad()
-    scaler.scale(loss).backward()
+    finite = loss.detach().isfinite()
+    scaler.scale(_nan_once_bad(state, loss)).backward()
     scaler.unscale_(opt)
     norm = torch.nn.utils.get_total_norm(
         [p.grad for p in parameters if p.grad is not None]
     )
-    finite = loss.detach().isfinite()
     if not scaler.is_enabled():  # fp16 gradients may overflow: the scaler handles them
         finite = finite & norm.isfinite()
     if state.device.type != "cuda":
@@ -249,6 +261,14 @@ def update(state: State, side: str, loss: Tensor) -> Tensor:
             opt.step()
     scaler.update()
     return norm
+
+
+def _nan_once_bad(state: State, loss: Tensor) -> Tensor:
+    """In fp16 the scaler skips what is no number: so a run that is to stop rests."""
+    if state.precision != "fp16":
+        return loss
+    stop = (state.bad_step > 0) | ~loss.detach().isfinite()
+    return loss * torch.where(stop, math.nan, 1.0)
 
 
 def _remember_buffers(state: State) -> None:
@@ -297,7 +317,7 @@ def train(state: State, batches) -> Iterator[StepLog]:
         with _whole_step(state):
             _remember_buffers(state)
             # The discriminator's move: d_steps batches, G only supplies fakes.
-            _only(state.discriminators, state.generators)
+            only(state.discriminators, state.generators)
             for i in range(config.d_steps):
                 batch = _my_share(batches[state.step * config.d_steps + i])
                 if state.d_opt is None:  # a game of one player
@@ -307,7 +327,7 @@ def train(state: State, batches) -> Iterator[StepLog]:
                 d_norm = update(state, "d", d_loss)
 
             # The generator's move: D is frozen, but gradients pass through it.
-            _only(state.generators, state.discriminators)
+            only(state.generators, state.discriminators)
             with autocast:
                 g_loss, g_parts = game.generator_loss(batch, state.rng)
             g_norm = update(state, "g", g_loss)
@@ -364,7 +384,7 @@ def _held_signals() -> Iterator[None]:
         before[number](number, None)
 
 
-def _only(mover: nn.Module, other: nn.Module) -> None:
+def only(mover: nn.Module, other: nn.Module) -> None:
     """Gradients for the player who moves, none for the other: no wasted work."""
     mover.requires_grad_(True)
     other.requires_grad_(False)
@@ -398,4 +418,5 @@ def _distribute(game, device: torch.device, batch_size: int) -> None:
                 "nothing was started. Use one process, or a game without BatchNorm in "
                 "D (for DCGAN: norm=False)."
             )
-        setattr(game, name, nn.parallel.DistributedDataParallel(player))
+        if any(p.requires_grad for p in player.parameters()):  # a pool learns nothing
+            setattr(game, name, nn.parallel.DistributedDataParallel(player))

@@ -395,6 +395,37 @@ def test_an_earlier_run_in_the_folder_is_neither_mixed_nor_overtaken(
     assert files(tmp_path) == before
 
 
+def test_another_game_s_run_in_the_folder_is_not_pruned_by_higher_steps(
+    tmp_path, assert_clear
+):
+    saved_run(tmp_path)
+    before = files(tmp_path)
+    with pytest.raises(CheckpointError) as caught:
+        saved_run(tmp_path, "points, dropout", at=(40, 50, 60))
+    assert_clear(caught.value, tmp_path.name)
+    assert files(tmp_path) == before
+
+
+def test_the_same_run_made_anew_goes_on_in_its_folder(tmp_path):
+    saved_run(tmp_path)
+    saved_run(tmp_path, at=(40, 50, 60))
+    assert steps(tmp_path) == [60, 50, 40]
+
+
+def test_falling_rates_belong_to_their_number_of_steps(tmp_path, assert_clear):
+    """100 steps fell to rate 0; resumed with 1,000 they went on at nine tenths."""
+    small = GAMES["points"]
+    saved_run(tmp_path / "falling", decay=1.0)
+    with pytest.raises(CheckpointError) as caught:
+        checkpoints.resume(
+            tmp_path / "falling", small.game(), small.config(decay=1.0, steps=600)
+        )
+    assert_clear(caught.value, "steps 60 → 600")
+    saved_run(tmp_path / "constant")
+    longer = small.config(steps=600)
+    assert checkpoints.resume(tmp_path / "constant", small.game(), longer).step == 30
+
+
 def test_damaged_newer_files_never_cost_a_good_one(tmp_path):
     """A run that had to go back must not have its new saves pruned as the oldest."""
     saved_run(tmp_path, at=(10, 20, 30, 40))

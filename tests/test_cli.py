@@ -19,7 +19,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gancourse import GancourseError, cli, course, data, workcopy
+from gancourse import GancourseError, cli, course, data, play, workcopy
+from gancourse.play import GAMES
 
 COMMAND = [sys.executable, "-m", "gancourse"]
 TRAIN = ["train", "mlp", "--batch-size", "8", "--device", "cpu", "--precision", "fp32"]
@@ -229,6 +230,26 @@ def test_fresh_puts_the_earlier_run_aside(trained, tmp_path, capsys):
     assert (aside / "my notes.txt").read_text() == "mine"
     assert any(aside.glob("step0000006-*"))
     assert [p.name[:11] for p in (tmp_path / "run").glob("step*")] == ["step0000002"]
+
+
+def test_fresh_does_not_move_a_run_that_is_being_trained(trained, tmp_path, capsys):
+    """The two runs pruned each other's checkpoints."""
+    folder = tmp_path / "run"
+    shutil.copytree(trained / "run", folder, ignore=shutil.ignore_patterns(".l*"))
+    before = {p: p.read_bytes() for p in folder.glob("step*")}
+    code = (
+        "import sys; from pathlib import Path; from gancourse import storage\n"
+        "storage.lock(Path(sys.argv[1])); print('locked', flush=True); input()"
+    )
+    command = [sys.executable, "-c", code, str(folder)]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True) as owner:
+        assert owner.stdout.readline() == "locked\n"
+        assert train(tmp_path, "--steps", 2, "--fresh") == 2
+        owner.communicate("\n")
+    assert "already training" in capsys.readouterr().err
+    assert {p: p.read_bytes() for p in folder.glob("step*")} == before
+    assert train(tmp_path, "--steps", 2, "--fresh") == 0
 
 
 def test_other_pictures_of_the_same_shape_do_not_continue_a_run(tmp_path, capsys):
@@ -582,6 +603,37 @@ def test_two_processes_train_together_and_one_of_them_speaks(tmp_path):
     )
 
 
+@pytest.mark.full
+@pytest.mark.parametrize("game", GAMES)
+def test_two_processes_play_every_game_or_say_why_not(game, tmp_path):
+    """CycleGAN's pools have nothing to learn, and ended it in a traceback."""
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2"]
+    command = [*torchrun, "-m", "gancourse", "train", game, "--device", "cpu"]
+    command += ["--steps", "2", "--batch-size", "4", "--save", "run"]
+    done = subprocess.run(
+        command,
+        cwd=tmp_path,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert "Traceback (most recent call last):\n  File" not in done.stderr
+    played = "Saved step 2" in done.stdout
+    assert played or "several CPU processes can not share" in done.stderr
+    assert played or game in ("dcgan", "conditional")
+
+
+def test_a_batch_that_processes_can_not_share_is_no_matter_of_its_statistics(
+    monkeypatch, assert_clear
+):
+    monkeypatch.setattr(play.dist, "is_initialized", lambda: True)
+    monkeypatch.setattr(play.dist, "get_world_size", lambda: 2)
+    with pytest.raises(GancourseError) as caught:
+        play._check_batch("pix2pix", 5)
+    assert "normalises" not in assert_clear(caught.value, "shared equally by 2")
+
+
 # ------------------------------------------------------------------ run
 
 
@@ -594,11 +646,11 @@ def test_run_writes_notebooks_pages_and_json(tmp_path, monkeypatch, capsys):
         nbformat.write(book, tmp_path / f"{name}.ipynb")
     monkeypatch.setattr(course, "folder", lambda: tmp_path)
     monkeypatch.chdir(tmp_path)
-    command = ["run", "--profile", "smoke", "--out", "out", "--json", "result.json"]
+    command = ["run", "--profile", "smoke", "--out", "out", "--json", "of/result.json"]
     assert cli.main([*command, "90"]) == 0
     assert cli.main([*command]) == 1
     assert "ZeroDivisionError" in capsys.readouterr().out
-    result = json.loads((tmp_path / "result.json").read_text())
+    result = json.loads((tmp_path / "of/result.json").read_text())
     assert result["profile"] == "smoke"
     assert [(b["name"], b["ok"]) for b in result["notebooks"]] == [
         ("90_good", True),
@@ -710,6 +762,44 @@ def status_of(address: str) -> int:
         return error.code
     except OSError:
         return 0
+
+
+def test_start_on_windows_waits_for_the_lab_and_leaves_ctrl_c_to_it(
+    tmp_path, monkeypatch
+):
+    """exec there gives the terminal back at once, and splits a path at its spaces."""
+    begun = []
+
+    class Lab:
+        def __init__(self, command, env):
+            begun.append(command)
+            self.interrupts = 2
+
+        def wait(self):
+            self.interrupts -= 1
+            if self.interrupts >= 0:
+                raise KeyboardInterrupt
+            return 0
+
+    folder = tmp_path / "Ann Lee"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    monkeypatch.setattr(cli.sys, "platform", "win32")
+    monkeypatch.setattr(cli.subprocess, "Popen", Lab)
+    assert cli.main(["start", "01", "--no-browser"]) == 0
+    (command,) = begun
+    assert f"--ServerApp.root_dir={folder / 'gancourse-work'}" in command
+
+
+def test_a_port_that_may_not_be_used_is_not_said_to_be_taken(monkeypatch, capsys):
+    def refused(self, address):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(cli.socket.socket, "bind", refused)
+    assert cli.main(["start", "--port", "80"]) == 2
+    said = capsys.readouterr().err
+    assert_one_sentence(said)
+    assert "Port 80 may not be used" in said
 
 
 def test_start_opens_a_lab_that_asks_for_its_token(tmp_path):

@@ -106,7 +106,7 @@ def test_a_damaged_embedded_file_is_named_with_the_way_out(
     DAMAGE[damage](copied_assets / LABELS)
     with pytest.raises(GancourseError) as caught:
         data.asset(LABELS)
-    assert_clear(caught.value, LABELS, "damaged", "pip install --force-reinstall")
+    assert_clear(caught.value, LABELS, "damaged", "git checkout gancourse/assets")
 
 
 @pytest.mark.parametrize("damage", ["gone", "a web page", "empty"])

@@ -133,7 +133,7 @@ def test_damaged_and_missing_files_of_the_course_are_named(tmp_path, monkeypatch
     finding = doctor.check_assets()
     assert finding.state == "fault"
     assert finding.what == "damaged or missing: damaged, missing"
-    assert "pip install --force-reinstall" in finding.next
+    assert "git checkout gancourse/assets" in finding.next
 
 
 @pytest.mark.parametrize("name", ["ipywidgets", "anywidget"])

@@ -305,6 +305,14 @@ def test_unequal_pairs_are_refused_in_a_sentence(assert_clear):
         assert_clear(caught.value, "(2, 1, 14, 14)")
 
 
+def test_pairs_of_bytes_are_refused_as_their_sums_would_wrap(assert_clear):
+    dark = torch.full((1, 1, 28, 28), 250, dtype=torch.uint8)
+    for measure in (evaluation.ssim, evaluation.psnr):
+        with pytest.raises(ValueError) as caught:
+            measure(dark, dark)
+        assert_clear(caught.value, "data.to_unit")
+
+
 # ------------------------------------------------------------------ reports
 
 

@@ -186,6 +186,21 @@ def test_matched_colours_have_the_mean_and_covariance_of_the_others():
     )
 
 
+def test_colours_are_matched_on_the_cpu_since_apple_s_gpus_have_no_float64(monkeypatch):
+    class OnAGPU(torch.Tensor):
+        def double(self):
+            raise TypeError("Cannot convert a MPS Tensor to float64")
+
+        def cpu(self):
+            return self.as_subclass(torch.Tensor)
+
+    photo = PHOTO.as_subclass(OnAGPU)
+    assert torch.equal(
+        style.match_colours(photo, photo).as_subclass(torch.Tensor),
+        style.match_colours(PHOTO, PHOTO),
+    )
+
+
 def test_keep_colours_paints_with_the_photographs_colours():
     def distance(image, other):
         """Between mean colours."""
@@ -218,6 +233,11 @@ def test_no_level_is_smaller_than_what_the_net_can_see():
     assert style.plan(StyleConfig(size=64, steps=10, levels=5), 0.5) == [(64, 10)]
     strip = PHOTO[:, :, :40]
     assert run(strip, levels=3, size=96)[-1].image.shape == (1, 3, 40, 96)
+
+
+def test_a_painting_shown_small_does_without_the_coarse_level():
+    (*_, log) = run(size=128, levels=2, steps=3, style_scale=0.2)
+    assert log.image.shape == (1, 3, 85, 128)
 
 
 def test_a_pyramid_ends_at_the_size_that_was_asked_for():

@@ -9,6 +9,7 @@ import os
 import signal
 import subprocess
 import sys
+import types
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,7 @@ from torch import nn
 from gancourse import checkpoints, data, losses, training
 from gancourse.errors import GancourseError, NonFinite
 from gancourse.games import GAN
+from gancourse.hardware import pick_device
 from gancourse.models.dcgan import DCGANDiscriminator, DCGANGenerator
 from gancourse.models.mlp import PointDiscriminator, PointGenerator
 from gancourse.training import State, TrainConfig, averaged, rate, start, train
@@ -193,12 +195,12 @@ def test_no_gradient_gathers_in_the_other_player():
     small = GAMES["points"]
     state = small.state(steps=1)
     batch = small.batches(state.config)[0]
-    training._only(state.generators, state.discriminators)
+    training.only(state.generators, state.discriminators)
     loss, _ = state.game.generator_loss(batch, state.rng)
     loss.backward()
     assert all(p.grad is None for p in state.discriminators.parameters())
     assert all(p.grad.abs().sum() > 0 for p in state.generators.parameters())
-    training._only(state.discriminators, state.generators)
+    training.only(state.discriminators, state.generators)
     state.generators.zero_grad()
     loss, _ = state.game.discriminator_loss(batch, state.rng)
     loss.backward()
@@ -363,6 +365,30 @@ def test_a_device_that_is_not_there_is_said_before_the_first_step(device, assert
     assert_clear(caught.value, device.split(":")[0], "nothing was started", "cpu")
 
 
+@pytest.mark.parametrize("device", ["cpu:", "cuda:", "cuda:x", ":1"])
+def test_half_the_name_of_a_device_is_refused_in_a_sentence(device, assert_clear):
+    with pytest.raises(GancourseError) as caught:
+        pick_device(device)
+    assert_clear(caught.value, device, "auto, cpu, cuda")
+
+
+def test_each_process_of_torchrun_takes_a_gpu_of_its_own(monkeypatch, assert_clear):
+    """An index is what torch.cuda.set_device asks for; the GPUs here are made up."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    assert pick_device("cuda") == torch.device("cuda", 0)
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    for asked in ("auto", "cuda"):
+        assert pick_device(asked) == torch.device("cuda", 1)
+    assert pick_device("cuda:0") == torch.device("cuda", 0)
+    assert pick_device("cpu") == torch.device("cpu")
+    monkeypatch.setenv("LOCAL_RANK", "3")
+    for asked in ("auto", "cuda"):
+        with pytest.raises(GancourseError) as caught:
+            pick_device(asked)
+        assert_clear(caught.value, "cuda:3", "nothing was started")
+
+
 def test_a_generator_that_hides_its_latents_is_refused(assert_clear):
     with pytest.raises(GancourseError) as caught:
         GAN(nn.Linear(2, 2), PointDiscriminator())
@@ -472,6 +498,66 @@ def test_a_poisoned_weight_is_noticed_at_the_next_step_and_spreads_no_further(
         if "running" in key:
             assert torch.equal(now, kept[key]), key
     assert len(list(tmp_path.glob("*.pt"))) == 1
+
+
+@pytest.fixture
+def as_on_a_gpu():
+    """The loop with a GPU's branch, which looks at logs only, on this CPU."""
+    source = Path(training.__file__).read_text()
+    assert source.count('device.type != "cuda"') == 1
+    module = types.ModuleType("as_on_a_gpu")
+    sys.modules[module.__name__] = module  # dataclasses look their module up
+    exec(source.replace('device.type != "cuda"', 'device.type != "cpu"'), vars(module))
+    yield module
+    del sys.modules[module.__name__]
+
+
+def overflow(state, step):
+    """One move of G in which its activations overflow, as in fp16 on a T4."""
+    honest = state.game.generator_loss
+
+    def spoiled(batch, rng):
+        if state.step != step:
+            return honest(batch, rng)
+        z = torch.full((len(batch), state.game.latent_dim), math.inf)
+        return losses.nonsaturating.generator(None, state.game.D(state.game.G(z))), {}
+
+    state.game.generator_loss = spoiled
+
+
+@pytest.mark.parametrize("precision", ["fp32", "fp16"])
+def test_on_a_gpu_too_the_weights_of_the_last_finite_step_are_kept(
+    precision, as_on_a_gpu, monkeypatch
+):
+    """The average kept BatchNorm's nan; in fp16 the players moved on until the log."""
+    ends = {}
+    for log_every in (1, 10):
+        small = GAMES["mlp"]
+        config = as_on_a_gpu.TrainConfig(
+            steps=20,
+            batch_size=16,
+            device="cpu",
+            precision=precision,
+            log_every=log_every,
+        )
+        torch.manual_seed(0)
+        state = as_on_a_gpu.start(small.game(), config)
+        overflow(state, step=7)
+        with pytest.raises(NonFinite, match="weights of step 7"):
+            for _ in as_on_a_gpu.train(state, small.batches(config)):
+                pass
+        average = state.ema.module.state_dict().values()
+        assert all(value.isfinite().all() for value in average)
+        assert state.sample(torch.randn(4, state.game.latent_dim)).isfinite().all()
+        ends[log_every] = weights(state)
+    for key, value in ends[1].items():
+        assert torch.equal(value, ends[10][key]), key
+
+
+def test_a_game_without_a_g_says_whom_to_ask_for_samples(assert_clear):
+    with pytest.raises(GancourseError) as caught:
+        GAMES["diffusion"].state().sample(torch.randn(2, 64))
+    assert_clear(caught.value, "denoiser", "nothing was drawn")
 
 
 def test_a_run_whose_rate_is_far_too_high_ends_with_a_sentence_not_with_nan():

@@ -128,7 +128,7 @@ class Engine:
         with self.lock:
             if self._over():
                 return
-            self._only(self.state.discriminators, self.state.generators)
+            training.only(self.state.discriminators, self.state.generators)
             batch, state = self._batch(self.d_moves), self.state
             try:
                 d_loss, parts = self.game.discriminator_loss(batch, state.rng)
@@ -142,7 +142,7 @@ class Engine:
         with self.lock:
             if self._over():
                 return
-            self._only(self.state.generators, self.state.discriminators)
+            training.only(self.state.generators, self.state.discriminators)
             batch, state = self._batch(max(0, self.d_moves - 1)), self.state
             try:
                 g_loss, _ = self.game.generator_loss(batch, state.rng)
@@ -157,11 +157,6 @@ class Engine:
     def _batch(self, i: int) -> Tensor:
         """The i-th batch of this step, as training.train counts them."""
         return self.batches[self.state.step * self.recipe.d_steps + i]
-
-    @staticmethod
-    def _only(mover: nn.Module, other: nn.Module) -> None:
-        mover.requires_grad_(True)
-        other.requires_grad_(False)
 
     def _break(self, error: NonFinite) -> None:
         """Stop here, with the last finite weights, until a setting is changed."""

@@ -5,8 +5,9 @@
         ...
 
 It redraws between two logs of your own loop, so it works wherever a cell can show a
-picture. Interrupting the kernel stops the run: the step is completed, the run saved. In
-Jupyter the button does just that, since a kernel at work hears nothing else.
+picture. Interrupting the kernel stops the run: the step is completed, the run saved.
+(An interrupt in the body of your own loop leaves a whole state, for checkpoints.save.)
+In Jupyter the button does just that, since a kernel at work hears nothing else.
 """
 
 import threading
@@ -23,11 +24,6 @@ from gancourse.lab.predictions import in_a_notebook, widget_view
 from gancourse.training import State, StepLog
 
 SHARE = 0.03  # of the time may go into drawing
-CURVES = (
-    ("loss (nats)", {"D": "d_loss", "G": "g_loss"}, "linear"),
-    ("mean logit", {"real": "real_logit", "fake": "fake_logit"}, "linear"),
-    ("gradient norm", {"D": "d_grad_norm", "G": "g_grad_norm"}, "log"),
-)
 
 
 class Dashboard:
@@ -106,7 +102,7 @@ class Dashboard:
         axes = figure.subplots(2, 3)  # placed by hand, which is drawn twice as fast
         figure.subplots_adjust(0.07, 0.1, 0.99, 0.97, wspace=0.46, hspace=0.5)
         steps = [log.step for log in self.logs]
-        for ax, (ylabel, names, scale) in zip(axes.flat, CURVES, strict=False):
+        for ax, (ylabel, names, scale) in zip(axes.flat, health.CURVES, strict=False):
             curves = {
                 name: [health.entry(log, column) for log in self.logs]
                 for name, column in names.items()
