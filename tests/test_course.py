@@ -112,6 +112,17 @@ def test_what_the_course_promises_binds_where_nobody_has_measured(
     assert course.band("90", "tv", "quick", device, "bf16") is None
 
 
+def test_a_band_ends_where_the_metric_can_not_go(tmp_path, monkeypatch):
+    """A share between -0.2 and 0.8 made readers wonder."""
+    entry = {"low": -0.2, "high": 1.1}
+    file = tmp_path / "bands.json"
+    file.write_text(json.dumps({"90|share|cpu|cpu|fp32": entry}))
+    monkeypatch.setattr(course, "BANDS", file)
+    assert course.band("90", "share", "cpu", "cpu") == (-0.2, 1.1)
+    monkeypatch.setitem(course.POSSIBLE, ("90", "share"), (0, 1))
+    assert course.band("90", "share", "cpu", "cpu") == (0, 1)
+
+
 def test_identity_needs_no_measured_band(monkeypatch):
     monkeypatch.setitem(course.IDENTITIES, ("90", "error"), 1e-8)
     assert course.band("90", "error", "smoke", "cuda", "bf16") == (0, 1e-8)
