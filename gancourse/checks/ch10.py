@@ -438,6 +438,9 @@ def _memory(shown: list[int], old: list[tuple[int, int]]) -> None:
     fresh = {i for i, s in enumerate(shown) if i == s and i >= _SIZE}
     if fresh & set(late):
         raise Mistake("shown_and_kept")
+    never = set(range(_SIZE)) - set(late)
+    if never and len(never) < _SIZE - 1:  # all but one: it is the same place each time
+        raise Mistake("never_back")
 
 
 _POOL = {
@@ -480,6 +483,12 @@ _POOL = {
         "It shows a new picture and shows it again later.",
         "On tails the new picture is returned, and must not be stored besides.",
         "Store it only when an older one leaves.",
+    ),
+    "never_back": Hint(
+        "Some pictures of the beginning are never shown again.",
+        "One place of the pool is never drawn: randrange(n) and torch.randint already "
+        "leave out n, random.randint does not.",
+        "random.randrange(len(self.kept)).",
     ),
     "same_place": Hint(
         "The older pictures that it shows are all about equally old.",
