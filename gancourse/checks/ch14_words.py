@@ -41,6 +41,7 @@ def gumbel(answer) -> None:
             "slope_of_the_logarithm": [
                 _slope(noisy, weights, tau, lambda x: x.log_softmax(1))
             ],
+            "slope_cancels": [torch.zeros_like(weights)],
             "slope_not_divided": [tau * _slope(noisy, weights, tau)],
         }
         expect(
@@ -209,6 +210,11 @@ _GUMBEL = {
         "The words are right; their gradient is that of log-probabilities.",
         "log_softmax in the place of softmax.",
         "softmax((logits + noise) / tau).",
+    ),
+    "slope_cancels": Hint(
+        "The words are right, and no gradient is left.",
+        "`hard − soft + soft`: the two gradients cancel.",
+        "Detach one of them: hard + soft − soft.detach().",
     ),
     "slope_not_divided": Hint(
         "The words are right; their gradient lacks a factor 1/tau.",
