@@ -389,6 +389,7 @@ SAMPLER_WRONG = {
         from_codes(lambda c, n: 3 * torch.randn(n, 2)),
         from_codes(lambda c, n: c.mean(0) + 0.1 * torch.randn(n, 2)),
         from_codes(lambda c, n: F.normalize(torch.randn(n, 2)) * c.norm(dim=1).mean()),
+        lambda decode, codes, n: decode(some(codes, n)) + 0.3 * torch.randn(n, 2),
     ],
     "not_decoded": lambda decode, codes, n: some(codes, n) + 0.05 * torch.randn(n, 2),
     "around_one_code": [
