@@ -62,7 +62,7 @@ def _tensors(numbers: dict[str, float]) -> dict[str, Tensor]:
 
 _FIELD = {
     "from_the_front": Hint(
-        "Your field changes when layers change places in the wrong way.",
+        "Swapping two layers changes your field in the wrong direction.",
         "You run the recursion from the first layer on. It starts at the logit.",
         "Begin with r = 1 at the output and go through reversed(layers).",
     ),
@@ -184,12 +184,13 @@ def generator_loss(answer) -> None:
 
 _GENERATOR_LOSS = {
     "weight_on_gan": Hint(
-        "With a large λ your loss hardly cares how far the picture is from its target.",
-        "λ stands in front of the adversarial term.",
+        "With a large `l1` your loss hardly cares how far the picture is from its "
+        "target.",
+        "`l1` stands in front of the adversarial term.",
         "The weight belongs to the distance: gan + l1 · |y − fake|.",
     ),
     "weight_on_both": Hint(
-        "λ changes the size of your loss, but not what it prefers.",
+        "`l1` changes the size of your loss, but not what it prefers.",
         "You multiply the sum; both terms keep their proportion.",
         "Multiply only the distance by l1.",
     ),
@@ -225,7 +226,7 @@ _GENERATOR_LOSS = {
     ),
     "sum": Hint(
         "Your distance grows with the size of the picture.",
-        "You add up pixels; λ is meant for a mean.",
+        "You add up pixels; `l1` is meant for a mean.",
         ".abs().mean() over all pixels.",
     ),
     "distance_of_logits": Hint(
@@ -462,7 +463,7 @@ def matrix(answer) -> None:
 
 _MATRIX = {
     "transposed": Hint(
-        "Your matrix is right after a reflection at its diagonal.",
+        "Mirrored at its diagonal, your matrix would be right.",
         "Pixels are rows here, so the equation reads yuv = rgb @ M.T.",
         "What lstsq(rgb, yuv) solves for is M.T: transpose it.",
     ),

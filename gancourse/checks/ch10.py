@@ -305,17 +305,17 @@ _LEAST_SQUARES = {
         "Exchange them.",
     ),
     "not_halved": Hint(
-        "Both of your numbers are twice as large.",
+        "Both of your numbers are twice too large.",
         "Each term of this formula has a factor 1/2.",
         "Halve every mean square.",
     ),
     "g_not_halved": Hint(
-        "D's loss is right, G's is twice as large.",
+        "D's loss is right, G's is twice too large.",
         "The factor 1/2 stands in front of G's square, too.",
         "Halve it: otherwise G takes larger steps against D's.",
     ),
     "d_not_halved": Hint(
-        "G's loss is right, D's is twice as large.",
+        "G's loss is right, D's is twice too large.",
         "D's two squares have a factor 1/2 each.",
         "Halve both means, then add.",
     ),

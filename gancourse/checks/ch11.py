@@ -78,7 +78,7 @@ _PSNR = {
         "Decibels count with log10.",
     ),
     "twenty": Hint(
-        "Your number is twice as large.",
+        "Your number is twice too large.",
         "20 log₁₀ belongs to a ratio of amplitudes, not of squares.",
         "10 log₁₀(peak² / MSE), or 20 log₁₀(peak / RMSE).",
     ),
@@ -89,7 +89,8 @@ _PSNR = {
     ),
     "sign": Hint(
         "A better picture gets a smaller number from you.",
-        "Peak and error are exchanged under the logarithm, or a minus is too much.",
+        "Peak and error are exchanged under the logarithm, or there is one minus "
+        "too many.",
         "The smaller the MSE, the larger the PSNR.",
     ),
     "mean_of_decibels": Hint(

@@ -325,12 +325,12 @@ _CONTRASTIVE = {
         "Make every code of length 1 first, pictures and captions.",
     ),
     "across_the_batch": Hint(
-        "A code changes with you when its neighbours in the batch do.",
+        "In your version a code changes when its neighbours in the batch do.",
         "You normalise columns: each feature over the batch.",
         "normalize(codes, dim=1): each row to length 1.",
     ),
     "no_scale": Hint(
-        "Even a perfect encoder has a high loss with you.",
+        "In your version even a perfect encoder has a high loss.",
         "Cosines end at 1, so the softmax stays nearly flat: the scale is missing.",
         "Multiply the cosines by scale.",
     ),
