@@ -415,8 +415,7 @@ def noising(answer) -> None:
 _NOISING = {
     "no_roots": Hint(
         "Data of variance 1 do not keep variance 1.",
-        "kept_t, the product of 1 − β up to t, and 1 − kept_t are shares of the "
-        "variance.",
+        "kept_t, the product of 1 − β up to t, and 1 − kept_t are shares of variance.",
         "Signals are multiplied by their roots: √kept_t x + √(1 − kept_t) ε.",
     ),
     "root_on_signal_only": Hint(
@@ -471,8 +470,7 @@ _NOISING = {
     ),
     "across_columns": Hint(
         "Each column of pixels gets a noise level of its own.",
-        "Your factors, shape (N,), are broadcast along the *last* dimension, here as "
-        "long as N.",
+        "Your factors (N,) broadcast along the *last* dimension, which is N long here.",
         "Give them the shape (N, 1, 1, 1).",
     ),
     "first_of_the_batch": Hint(
@@ -554,8 +552,7 @@ _DENOISE = {
     "clean_image": Hint(
         "You jump to the clean image at once.",
         "That is the guess of x₀. A step goes only as far as time s.",
-        "Make the guess noisy again, with the same noise: √kept_s x₀ + "
-        "√(1 − kept_s) ε.",
+        "Make the guess noisy again with the same ε: √kept_s x₀ + √(1 − kept_s) ε.",
     ),
     "no_noise_again": Hint(
         "Your image has too little noise for time s.",

@@ -207,8 +207,7 @@ _SAMPLER = {
     ),
     "off_the_codes": Hint(
         "Many of your points come from where no code is.",
-        "A decoder has learned nothing about codes that it never got; and noise that "
-        "is added to decoded points leads away from the data.",
+        "The decoder knows no other codes, and noise on decoded points leads away too.",
         "Pick rows of `codes` and add noise that is small beside a clump's width.",
     ),
     "not_decoded": Hint(

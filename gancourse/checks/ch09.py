@@ -184,8 +184,7 @@ def generator_loss(answer) -> None:
 
 _GENERATOR_LOSS = {
     "weight_on_gan": Hint(
-        "With a large `l1` your loss hardly cares how far the picture is from its "
-        "target.",
+        "With a large `l1` your loss hardly cares how far off the picture is.",
         "`l1` stands in front of the adversarial term.",
         "The weight belongs to the distance: gan + l1 · |y − fake|.",
     ),
@@ -616,14 +615,12 @@ _IGNORES = {
     ),
     "always_false": Hint(
         "It says False for every translator, even one that always paints one picture.",
-        "The output was compared with the input, from which it always differs, or "
-        "nothing of the output was compared.",
+        "It compares output and input, which always differ, or nothing of the output.",
         "Compare the outputs for two different inputs, G(x1) and G(x2).",
     ),
     "always_true": Hint(
         "It says True for every translator.",
-        "Either both calls got the same input, or the output was compared with the "
-        "input itself.",
+        "Both calls got the same input, or the output is compared with the input.",
         "Change the input between the two calls: x1, then x2.",
     ),
     "tests_for_noise": Hint(

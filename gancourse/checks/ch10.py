@@ -485,9 +485,8 @@ _POOL = {
         "Store it only when an older one leaves.",
     ),
     "never_back": Hint(
-        "Some pictures of the beginning are never shown again.",
-        "One place of the pool is never drawn: randrange(n) and torch.randint already "
-        "leave out n, random.randint does not.",
+        "Some pictures of the beginning are never shown again: a place is never drawn.",
+        "randrange(n) and torch.randint leave out n already, random.randint does not.",
         "random.randrange(len(self.kept)).",
     ),
     "same_place": Hint(

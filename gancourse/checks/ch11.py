@@ -89,8 +89,7 @@ _PSNR = {
     ),
     "sign": Hint(
         "A better picture gets a smaller number from you.",
-        "Peak and error are exchanged under the logarithm, or there is one minus "
-        "too many.",
+        "Peak and error are exchanged under the log, or there is one minus too many.",
         "The smaller the MSE, the larger the PSNR.",
     ),
     "mean_of_decibels": Hint(

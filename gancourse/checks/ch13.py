@@ -424,8 +424,7 @@ _COVERAGE = {
     ),
     "backwards": Hint(
         "Your counts are right, but the list begins at another place.",
-        "They stand in reverse order, or you began to read at a place that is no "
-        "multiple of the stride.",
+        "They are reversed, or read from a place that is not a multiple of the stride.",
         "Place p gets the taps p, p + stride, p + 2 · stride, …",
     ),
     "two_dimensions": Hint(
@@ -450,8 +449,7 @@ _COVERAGE = {
     ),
     "ones": Hint(
         "Your inputs do not overlap.",
-        "That is so if kernel and stride are equal, or at the very edge, where a "
-        "single input reaches.",
+        "That is so if kernel equals stride, or at the edge, where one input reaches.",
         "Two neighbouring inputs overlap by kernel − stride places.",
     ),
 }
