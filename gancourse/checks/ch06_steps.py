@@ -237,9 +237,9 @@ _HEAL = {
         "In G's turn only g_opt.step().",
     ),
     "two_sigmoids": Hint(
-        "An illness is left that no chart shows: a perfect D would still have a loss.",
+        "An illness no chart shows is left: even a perfect player still has a loss.",
         "The loss with logits has a sigmoid of its own, and is given probabilities.",
-        "Give it the logits D(x).",
+        "Give it the logits D(x), in D's loss and in G's.",
     ),
     "old_gradients": Hint(
         "G is pulled two ways.",

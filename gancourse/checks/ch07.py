@@ -112,7 +112,7 @@ _PROJECTION = {
         "Return the sum itself.",
     ),
     "cosine": Hint(
-        "Features twice as large count no more with you.",
+        "In your version features twice as large count no more.",
         "You divide by a length: that is a cosine, not an inner product.",
         "The plain sum of products.",
     ),
@@ -322,7 +322,7 @@ _CLASS_HEAD = {
         "softplus(∓s), or binary_cross_entropy_with_logits, on the logits.",
     ),
     "game_averaged": Hint(
-        "Real or fake weighs half with you, against the classes.",
+        "In your version real or fake weighs half, against the classes.",
         "You average D's two terms of the first head; the losses of 04 add them.",
         "softplus(−s_real).mean() + softplus(s_fake).mean().",
     ),

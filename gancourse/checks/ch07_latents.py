@@ -68,7 +68,7 @@ def _which_law(drawn: dict[float, Tensor]) -> None:
         raise Mistake(nearest.partition("/")[0])
     if not all(_inside(x, tau) for tau, x in drawn.items()):
         raise Mistake("beyond")
-    raise Mistake("other_value", "All is inside, but the law there is another.")
+    raise Mistake("other_value", "All is inside, but not with the right distribution.")
 
 
 def _apart(law: Tensor) -> float:

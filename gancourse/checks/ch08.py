@@ -57,7 +57,7 @@ _KL = {
         "½ (μ² + σ² − 1 − log σ²), summed over dimensions.",
     ),
     "mean_over_dimensions": Hint(
-        "A code of more dimensions costs no more with you.",
+        "In your version a code of more dimensions costs no more.",
         "You take the mean over dimensions. Independent divergences add up.",
         "sum(1): one number per sample.",
     ),
@@ -87,12 +87,12 @@ _KL = {
         "½ (μ² + σ² − 1 − log σ²).",
     ),
     "log_forgotten": Hint(
-        "A code without any noise costs nothing with you, or less than nothing.",
+        "In your version a code without any noise costs nothing, or less than nothing.",
         "The logarithm of the variance is missing: it is what forbids σ = 0.",
         "½ (μ² + σ² − 1 − log σ²).",
     ),
     "log_added": Hint(
-        "A code without any noise costs nothing with you, or less than nothing.",
+        "In your version a code without any noise costs nothing, or less than nothing.",
         "The logarithm has the wrong sign.",
         "½ (μ² + σ² − 1 − log σ²).",
     ),
@@ -308,12 +308,12 @@ _ELBO = {
         "Sum over pixels, mean over images.",
     ),
     "images_summed_once": Hint(
-        "The KL term weighs less with you the larger the batch.",
+        "In your version the KL term weighs less the larger the batch.",
         "One term is summed over images, the other averaged.",
         "Both per image first; then one mean over images.",
     ),
     "kl_summed": Hint(
-        "The KL term weighs more with you the larger the batch.",
+        "In your version the KL term weighs more the larger the batch.",
         "One term is summed over images, the other averaged.",
         "Both per image first; then one mean over images.",
     ),
@@ -415,23 +415,23 @@ def noising(answer) -> None:
 _NOISING = {
     "no_roots": Hint(
         "Data of variance 1 do not keep variance 1.",
-        "ᾱ and 1 − ᾱ are shares of the variance.",
-        "Signals are multiplied by their roots: √ᾱ x + √(1 − ᾱ) ε.",
+        "kept_t, the product of 1 − β up to t, and 1 − kept_t are shares of variance.",
+        "Signals are multiplied by their roots: √kept_t x + √(1 − kept_t) ε.",
     ),
     "root_on_signal_only": Hint(
         "Data of variance 1 do not keep variance 1.",
-        "1 − ᾱ is the noise's variance.",
-        "Multiply ε by its root, √(1 − ᾱ).",
+        "1 − kept_t is the noise's variance, with kept_t the product of 1 − β up to t.",
+        "Multiply ε by its root, √(1 − kept_t).",
     ),
     "root_on_noise_only": Hint(
         "Data of variance 1 do not keep variance 1.",
-        "ᾱ is a share of the variance.",
-        "Multiply x by its root, √ᾱ.",
+        "kept_t, the product of 1 − β up to t, is a share of the variance.",
+        "Multiply x by its root, √kept_t.",
     ),
     "one_step": Hint(
         "Late images are hardly noisier than early ones.",
         "You apply the β of step t alone; the steps before it are missing.",
-        "ᾱ_t is the product of 1 − β over all steps up to t: cumprod.",
+        "kept_t is the product of 1 − β over all steps up to t: cumprod.",
     ),
     "betas_multiplied": Hint(
         "Your images get cleaner as t grows.",
@@ -446,37 +446,37 @@ _NOISING = {
     "exchanged": Hint(
         "Your images begin as noise and end clean.",
         "The two factors are exchanged.",
-        "√ᾱ belongs to x: it is near 1 at first.",
+        "The root of the product of 1 − β belongs to x: it is near 1 at first.",
     ),
     "one_early": Hint(
         "At t = 0 your image has no noise.",
         "Your product ends before step t. Index t is the last β that counts.",
-        "ᾱ = (1 − betas).cumprod(0), and then ᾱ[t].",
+        "kept = (1 − betas).cumprod(0), and then kept[t].",
     ),
     "signal_whole": Hint(
         "The variance of your images grows without end.",
         "The signal is not made smaller.",
-        "Multiply x by √ᾱ.",
+        "Multiply x by √kept_t, the root of the product of 1 − β up to t.",
     ),
     "beta_for_noise": Hint(
         "The variance of your images falls.",
         "The noise of the last step alone is added.",
-        "All steps together leave noise of variance 1 − ᾱ.",
+        "All steps together leave noise of variance 1 − (the product of 1 − β).",
     ),
     "one_minus_root": Hint(
         "Data of variance 1 do not keep variance 1.",
-        "1 − √ᾱ is not √(1 − ᾱ).",
-        "First 1 − ᾱ, then the root.",
+        "1 − √kept_t is not √(1 − kept_t), with kept_t the product of 1 − β up to t.",
+        "First 1 − kept_t, then the root.",
     ),
     "across_columns": Hint(
         "Each column of pixels gets a noise level of its own.",
-        "ᾱ[t], shape (N,), is broadcast along the *last* dimension, here as long as N.",
-        "Give it the shape (N, 1, 1, 1).",
+        "Your factors (N,) broadcast along the *last* dimension, which is N long here.",
+        "Give them the shape (N, 1, 1, 1).",
     ),
     "first_of_the_batch": Hint(
         "All images get the same noise level.",
         "You use one t for the whole batch.",
-        "Each image has its own: ᾱ[t] with shape (N, 1, 1, 1).",
+        "Each image has its own: index with all of t, then the shape (N, 1, 1, 1).",
     ),
     "own_noise": Hint(
         "Two calls with the same noise give two pictures.",
@@ -486,7 +486,7 @@ _NOISING = {
     "noise_forgotten": Hint(
         "Your images only get darker.",
         "The noise is missing.",
-        "Add √(1 − ᾱ) ε.",
+        "Add √(1 − kept_t) ε, with kept_t the product of 1 − β up to t.",
     ),
 }
 
@@ -552,37 +552,37 @@ _DENOISE = {
     "clean_image": Hint(
         "You jump to the clean image at once.",
         "That is the guess of x₀. A step goes only as far as time s.",
-        "Make the guess noisy again, with the same noise: √ᾱ_s x₀ + √(1 − ᾱ_s) ε.",
+        "Make the guess noisy again with the same ε: √kept_s x₀ + √(1 − kept_s) ε.",
     ),
     "no_noise_again": Hint(
         "Your image has too little noise for time s.",
         "The noise of time s is missing.",
-        "Add √(1 − ᾱ_s) ε.",
+        "Add √(1 − kept_s) ε.",
     ),
     "noise_of_t": Hint(
         "Your image has too much noise for time s.",
         "You put back the noise of time t.",
-        "√(1 − ᾱ_s), with s.",
+        "√(1 − kept_s), with s.",
     ),
     "signal_of_t": Hint(
         "The signal in your image is too weak for time s.",
-        "Only the noise was changed; the signal's factor goes from √ᾱ_t to √ᾱ_s.",
-        "Solve x_t = √ᾱ_t x₀ + √(1 − ᾱ_t) ε for x₀ first.",
+        "Only the noise was changed; the signal's factor goes from √kept_t to √kept_s.",
+        "Solve x_t = √kept_t x₀ + √(1 − kept_t) ε for x₀ first.",
     ),
     "not_divided": Hint(
         "The signal in your image is too weak.",
-        "x_t minus its noise is √ᾱ_t x₀, not x₀.",
-        "Divide by √ᾱ_t.",
+        "x_t minus its noise is √kept_t x₀, not x₀.",
+        "Divide by √kept_t.",
     ),
     "no_roots": Hint(
         "Your factors are shares of the variance.",
         "Signals are multiplied by the roots of those.",
-        "√ᾱ and √(1 − ᾱ), for t and for s.",
+        "√kept_t and √(1 − kept_t), and the same for s.",
     ),
     "noise_added": Hint(
         "Your guess of the clean image is noisier than x_t.",
         "The noise is added where it should be taken away.",
-        "x₀ = (x_t − √(1 − ᾱ_t) ε) / √ᾱ_t.",
+        "x₀ = (x_t − √(1 − kept_t) ε) / √kept_t.",
     ),
     "times_exchanged": Hint(
         "Your image gets noisier.",
@@ -591,13 +591,13 @@ _DENOISE = {
     ),
     "whole_noise": Hint(
         "Your guess of the clean image has too much taken away.",
-        "Not ε is in x_t, but √(1 − ᾱ_t) ε.",
-        "x₀ = (x_t − √(1 − ᾱ_t) ε) / √ᾱ_t.",
+        "Not ε is in x_t, but √(1 − kept_t) ε.",
+        "x₀ = (x_t − √(1 − kept_t) ε) / √kept_t.",
     ),
     "clean_not_scaled": Hint(
         "The variance of your image is above 1.",
         "The guess of x₀ enters whole.",
-        "Multiply it by √ᾱ_s.",
+        "Multiply it by √kept_s.",
     ),
     "own_noise": Hint(
         "Two calls with the same noise give two images.",
@@ -612,7 +612,7 @@ _DENOISE = {
     "divided_by_noise": Hint(
         "Your guess of the clean image has the wrong contrast.",
         "You divide by the noise's factor.",
-        "Divide by the signal's, √ᾱ_t.",
+        "Divide by the signal's, √kept_t.",
     ),
 }
 

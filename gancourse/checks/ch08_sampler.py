@@ -202,12 +202,12 @@ _SAMPLER = {
     ),
     "too_wide": Hint(
         "Your codes reach beyond the clumps.",
-        "You add noise to codes, but more than a clump is wide.",
+        "You add noise, but more than a clump is wide.",
         "Noise has to be small beside a clump, not beside the whole cloud.",
     ),
     "off_the_codes": Hint(
         "Many of your points come from where no code is.",
-        "A decoder has learned nothing about codes that it never got.",
+        "The decoder knows no other codes, and noise on decoded points leads away too.",
         "Pick rows of `codes` and add noise that is small beside a clump's width.",
     ),
     "not_decoded": Hint(

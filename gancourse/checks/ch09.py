@@ -62,7 +62,7 @@ def _tensors(numbers: dict[str, float]) -> dict[str, Tensor]:
 
 _FIELD = {
     "from_the_front": Hint(
-        "Your field changes when layers change places in the wrong way.",
+        "Swapping two layers changes your field in the wrong direction.",
         "You run the recursion from the first layer on. It starts at the logit.",
         "Begin with r = 1 at the output and go through reversed(layers).",
     ),
@@ -184,12 +184,12 @@ def generator_loss(answer) -> None:
 
 _GENERATOR_LOSS = {
     "weight_on_gan": Hint(
-        "With a large λ your loss hardly cares how far the picture is from its target.",
-        "λ stands in front of the adversarial term.",
+        "With a large `l1` your loss hardly cares how far off the picture is.",
+        "`l1` stands in front of the adversarial term.",
         "The weight belongs to the distance: gan + l1 · |y − fake|.",
     ),
     "weight_on_both": Hint(
-        "λ changes the size of your loss, but not what it prefers.",
+        "`l1` changes the size of your loss, but not what it prefers.",
         "You multiply the sum; both terms keep their proportion.",
         "Multiply only the distance by l1.",
     ),
@@ -225,7 +225,7 @@ _GENERATOR_LOSS = {
     ),
     "sum": Hint(
         "Your distance grows with the size of the picture.",
-        "You add up pixels; λ is meant for a mean.",
+        "You add up pixels; `l1` is meant for a mean.",
         ".abs().mean() over all pixels.",
     ),
     "distance_of_logits": Hint(
@@ -462,7 +462,7 @@ def matrix(answer) -> None:
 
 _MATRIX = {
     "transposed": Hint(
-        "Your matrix is right after a reflection at its diagonal.",
+        "Mirrored at its diagonal, your matrix would be right.",
         "Pixels are rows here, so the equation reads yuv = rgb @ M.T.",
         "What lstsq(rgb, yuv) solves for is M.T: transpose it.",
     ),
@@ -512,7 +512,7 @@ _MATRIX = {
 
 
 class Translator(nn.Module):
-    """One of seven translators of pictures (N, 3, 4, 4), some of which never look."""
+    """One of eight translators of pictures (N, 3, 4, 4), some of which never look."""
 
     def __init__(self, kind: str, place: int = 0):
         super().__init__()
@@ -532,29 +532,33 @@ class Translator(nn.Module):
             "noise": self.conv(noise),
             "faint": noise + 1e-3 * x,
             "same mean": noise + x,
+            "same pixels": x.flip(2),
         }[self.kind]
 
 
-_KINDS = ("plain", "noisy", "constant", "noise", "faint", "one pixel", "same mean")
-_TRUTH = "0011000"
+_KINDS = ("plain", "noisy", "constant", "noise", "faint", "one pixel", "same mean",
+          "same pixels")  # fmt: skip
+_TRUTH = "00110000"
 _PATTERNS = {
-    "inverted": "1100111",
-    "noise_not_fixed": "0010000",
-    "always_false": "0000000",
-    "always_true": "1111111",
-    "tests_for_noise": "1010000",
-    "tests_for_noise_inverted": "0101111",
-    "coarse": "0011100",
-    "every_pixel": "0011010",
-    "coarse_everywhere": "0011110",
-    "means_compared": "0011001",
-    "means_compared_coarse": "0011101",
-    "means_compared_very_coarse": "0011111",
+    "inverted": "11001111",
+    "noise_not_fixed": "00100000",
+    "always_false": "00000000",
+    "always_true": "11111111",
+    "tests_for_noise": "10100001",
+    "tests_for_noise_inverted": "01011110",
+    "coarse": "00111000",
+    "every_pixel": "00110100",
+    "coarse_everywhere": "00111100",
+    "means_compared": "00110011",
+    "means_compared_exactly": "00110001",
+    "means_compared_coarse": "00111011",
+    "means_compared_very_coarse": "00111111",
 }
 
 
 _ALSO = {
     "tests_for_noise_inverted": "tests_for_noise",
+    "means_compared_exactly": "means_compared",
     "means_compared_coarse": "means_compared",
     "means_compared_very_coarse": "means_compared",
 }
@@ -573,7 +577,9 @@ def _impostor(answer, kind: str, place: int) -> bool:
     """What the answer says of one translator."""
     G = seeded(lambda: Translator(kind, place))
     x1, x2 = uniform(2, 3, 4, 4, low=0.2), uniform(2, 3, 4, 4, low=-1, high=-0.2)
-    if kind == "same mean":
+    if kind == "same pixels":  # all different, and their sums without rounding
+        x1 = (20 + uniform(x1.numel()).argsort().view(x1.shape)) / 128
+    if kind.startswith("same"):
         x2 = x1.flip(3)
     said = tensor(answer(G, x1, x2), ()).item() != 0
     unchanged(answer)
@@ -609,12 +615,12 @@ _IGNORES = {
     ),
     "always_false": Hint(
         "It says False for every translator, even one that always paints one picture.",
-        "Comparing the output with the input says nothing: they always differ.",
+        "It compares output and input, which always differ, or nothing of the output.",
         "Compare the outputs for two different inputs, G(x1) and G(x2).",
     ),
     "always_true": Hint(
         "It says True for every translator.",
-        "Under one seed the same input always gives the same output.",
+        "Both calls got the same input, or the output is compared with the input.",
         "Change the input between the two calls: x1, then x2.",
     ),
     "tests_for_noise": Hint(

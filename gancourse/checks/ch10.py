@@ -305,17 +305,17 @@ _LEAST_SQUARES = {
         "Exchange them.",
     ),
     "not_halved": Hint(
-        "Both of your numbers are twice as large.",
+        "Both of your numbers are twice too large.",
         "Each term of this formula has a factor 1/2.",
         "Halve every mean square.",
     ),
     "g_not_halved": Hint(
-        "D's loss is right, G's is twice as large.",
+        "D's loss is right, G's is twice too large.",
         "The factor 1/2 stands in front of G's square, too.",
         "Halve it: otherwise G takes larger steps against D's.",
     ),
     "d_not_halved": Hint(
-        "G's loss is right, D's is twice as large.",
+        "G's loss is right, D's is twice too large.",
         "D's two squares have a factor 1/2 each.",
         "Halve both means, then add.",
     ),
@@ -438,6 +438,9 @@ def _memory(shown: list[int], old: list[tuple[int, int]]) -> None:
     fresh = {i for i, s in enumerate(shown) if i == s and i >= _SIZE}
     if fresh & set(late):
         raise Mistake("shown_and_kept")
+    never = set(range(_SIZE)) - set(late)
+    if never and len(never) < _SIZE - 1:  # all but one: it is the same place each time
+        raise Mistake("never_back")
 
 
 _POOL = {
@@ -480,6 +483,11 @@ _POOL = {
         "It shows a new picture and shows it again later.",
         "On tails the new picture is returned, and must not be stored besides.",
         "Store it only when an older one leaves.",
+    ),
+    "never_back": Hint(
+        "Some pictures of the beginning are never shown again: a place is never drawn.",
+        "randrange(n) and torch.randint leave out n already, random.randint does not.",
+        "random.randrange(len(self.kept)).",
     ),
     "same_place": Hint(
         "The older pictures that it shows are all about equally old.",

@@ -22,14 +22,15 @@ from gancourse.pairs import rgb_to_yuv, yuv_to_rgb
 def psnr(answer) -> None:
     """answer(x, y): decibels of pictures in [−1, 1], one MSE over all of them."""
     for noise in (0.05, 0.4):
-        y = uniform(3, 3, 5, 6, low=-1)
+        y = 0.6 * uniform(3, 3, 5, 6, low=-1) - 0.1  # no picture uses the whole range
         scale = noise * torch.tensor([1.0, 2, 3]).view(3, 1, 1, 1)
-        x = (y + scale * normal(3, 3, 5, 6)).clamp(-1, 1)
+        x = (y + scale * normal(3, 3, 5, 6)).clamp(-0.9, 0.7)
         got = tensor(answer(x, y), ())
         unchanged(answer)
         d = (x - y).double()
         mse, each = d.square().mean(), d.square().mean((1, 2, 3))
         right = 10 * torch.log10(4 / mse)
+        pictures = [p.double() for p in (x, y, torch.stack([x, y]))]
         wrong = {
             "range_one": -10 * mse.log10(),
             "range_255": 20 * math.log10(255) - 10 * mse.log10(),
@@ -42,7 +43,14 @@ def psnr(answer) -> None:
             "absolute": 10 * torch.log10(4 / d.abs().mean()),
             "sum": 10 * torch.log10(4 / d.square().sum()),
             "root_missing": 20 * torch.log10(2 / mse),
-            "peak_of_picture": 10 * torch.log10(y.max().double() ** 2 / mse),
+            "peak_of_picture": [
+                10 * torch.log10(peak**2 / mse)
+                for p in pictures
+                for peak in (p.max(), p.abs().max())
+            ],
+            "own_range": [
+                10 * torch.log10((p.max() - p.min()) ** 2 / mse) for p in pictures
+            ],
             "squared_after_mean": 10 * torch.log10(4 / d.mean().square()),
         }
         expect(got, right, wrong)
@@ -70,7 +78,7 @@ _PSNR = {
         "Decibels count with log10.",
     ),
     "twenty": Hint(
-        "Your number is twice as large.",
+        "Your number is twice too large.",
         "20 log₁₀ belongs to a ratio of amplitudes, not of squares.",
         "10 log₁₀(peak² / MSE), or 20 log₁₀(peak / RMSE).",
     ),
@@ -81,7 +89,7 @@ _PSNR = {
     ),
     "sign": Hint(
         "A better picture gets a smaller number from you.",
-        "Peak and error are exchanged under the logarithm, or a minus is too much.",
+        "Peak and error are exchanged under the log, or there is one minus too many.",
         "The smaller the MSE, the larger the PSNR.",
     ),
     "mean_of_decibels": Hint(
@@ -108,6 +116,11 @@ _PSNR = {
         "The same error counts more on a dark picture.",
         "Your peak is the largest pixel of the picture.",
         "The peak is the range that pixels *may* have: 2.",
+    ),
+    "own_range": Hint(
+        "Your number depends on how bright these pictures happen to be.",
+        "You take the range from the pictures; two dark ones would get another peak.",
+        "The range is that of the scale, from −1 to 1: 2.",
     ),
     "squared_after_mean": Hint(
         "Errors of different sign cancel in your number.",

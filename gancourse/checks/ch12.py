@@ -239,13 +239,18 @@ def _style_slopes(answer, first: Tensor, second: Tensor, grams: dict) -> list:
 
 def style_loss(answer) -> None:
     """answer(features, grams): mean over layers of |Gram − target|² / |target|²."""
-    for scale in (1.0, 4.0):
-        maps = normal(1, 3, 6, 6) + 0.5, scale * (normal(1, 4, 3, 3) + 0.5)
-        target = normal(1, 3, 5, 4) + 1, scale * (normal(1, 4, 4, 4) + 0.2)
+    for scale, c in ((1.0, 4), (4.0, 3)):  # first no shape tells layers apart
+        maps = normal(1, c, 6, 6) + 0.5, scale * (normal(1, 4, 3, 3) + 0.5)
+        target = normal(1, c, 5, 4) + 1, scale * (normal(1, 4, 4, 4) + 0.2)
         features = dict(zip(("conv1_1", "conv2_1"), maps, strict=True))
         grams = {k: losses.gram(t) for k, t in zip(features, target, strict=True)}
         got = tensor(answer(features, grams), ())
-        expect(got, losses.style_loss(features, grams), _styles(features, grams))
+        right = losses.style_loss(features, grams)
+        expect(got, right, _styles(features, grams))
+        if c == 4:
+            turned = dict(reversed(grams.items()))
+            got = tensor(answer(features, turned), ())
+            expect(got, right, {"paired_by_order": _by_order(features, turned)})
         slope = answer.using(_style_slopes, *maps, grams)
         if not slope:
             raise Mistake("loses_gradient")
@@ -254,6 +259,12 @@ def style_loss(answer) -> None:
         ):
             if not equal(tensor(mine, tuple(theirs.shape)), theirs, 1e-3, 1e-6):
                 raise Mistake("loses_gradient")
+
+
+def _by_order(features: dict, grams: dict) -> Tensor:
+    """The loss of maps and targets at the same place, whatever their names."""
+    by_name = dict(zip(features, grams.values(), strict=True))
+    return losses.style_loss(features, by_name)
 
 
 def _styles(features: dict, grams: dict) -> dict[str, Tensor]:
@@ -357,6 +368,11 @@ _STYLE = {
         "You measure with absolute values.",
         "The formula has squared norms.",
         "|Gram − target|² / |target|².",
+    ),
+    "paired_by_order": Hint(
+        "Your loss changes when the same targets are listed in another order.",
+        "You pair maps and targets by their place in the two dictionaries.",
+        "Pair them by name: features[name] with grams[name].",
     ),
     "mean_over_sum": Hint(
         "Layers with more channels count less in your loss.",

@@ -126,8 +126,8 @@ def to_vgg(answer) -> None:
     expects them: in [0, 1], minus mean, divided by std, channel by channel."""
     mean, std = torch.tensor(_MEAN), torch.tensor(_STD)
     m, s = mean.view(3, 1, 1), std.view(3, 1, 1)
-    for shape in [(2, 3, 4, 5), (1, 3, 3, 3)]:
-        x = uniform(*shape, low=-1)
+    for shape, reach in [((2, 3, 4, 5), 1.2), ((1, 3, 3, 3), 1)]:
+        x = reach * uniform(*shape, low=-1)  # a painting in progress leaves [−1, 1]
         got = tensor(answer(x, mean.clone(), std.clone()), shape)
         unchanged(answer)
         unit = (x + 1) / 2
@@ -141,6 +141,7 @@ def to_vgg(answer) -> None:
             "std_forgotten": unit - m,
             "mean_forgotten": unit / s,
             "neither": unit,
+            "clamped": (unit.clamp(0, 1) - m) / s,
             "untouched": x,
             "multiplied": (unit - m) * s,
             "variance": (unit - m) / s**2,
@@ -233,6 +234,11 @@ _TO_VGG = {
         "All colours get the same mean and std.",
         "mean.view(3, 1, 1) lines up with the channels of (N, 3, H, W).",
     ),
+    "clamped": Hint(
+        "Pixels beyond ±1 are cut off.",
+        "A picture that is being painted leaves [−1, 1]; what is cut gets no gradient.",
+        "(x + 1) / 2, without a clamp.",
+    ),
     "own_statistics": Hint(
         "A bright picture and a dark one come out alike.",
         "You use each picture's own mean and deviation.",
@@ -255,19 +261,35 @@ class Eye(nn.Module):
 
 
 def _stepped(answer, net, image: Tensor, target: Tensor, lr: float) -> list:
-    """The new picture, and how far the net moved; runs in the learner's process."""
+    """The new picture, how far the net moved, and what else is not as it was.
+
+    Runs in the learner's process.
+    """
+
+    def state() -> list[bool]:
+        frozen = [p.requires_grad for p in net.parameters()]
+        return frozen + [part.training for part in net.modules()]
+
     before = nn.utils.parameters_to_vector(net.parameters()).detach().clone()
+    found = state()
     new = answer(net, image, target, lr)
     after = nn.utils.parameters_to_vector(net.parameters()).detach()
-    return [new, (after - before).abs().max().item()]
+    left = {
+        "net_not_as_found": state() != found,
+        "image_not_as_found": image.requires_grad or target.requires_grad,
+        "keeps_graph": getattr(new, "grad_fn", None) is not None,
+    }
+    moved = (after - before).abs().max().item()
+    return [new, moved, [name for name, so in left.items() if so]]
 
 
 def pixel_step(answer) -> None:
     """answer(net, image, target, lr): image − lr · d MSE(net(image), net(target))."""
     net = seeded(Eye)
-    for lr in (30.0, 10.0):
-        image, target = (uniform(1, 3, 5, 6, low=-0.5, high=0.5) for _ in range(2))
-        new, moved = answer.using(_stepped, net, image, target, lr)
+    for lr, reach in ((30.0, 0.5), (10.0, 1.2)):  # noise may lie beyond ±1
+        image = reach * uniform(1, 3, 5, 6, low=-1)
+        target = uniform(1, 3, 5, 6, low=-0.5, high=0.5)
+        new, moved, left = answer.using(_stepped, net, image, target, lr)
         unchanged(answer)
         if moved > 0:
             raise Mistake("net_trained")
@@ -296,8 +318,11 @@ def pixel_step(answer) -> None:
             "sign_only": -lr * g.sign(),
             "length_one": -lr * g / g.norm(),
             "other_direction": step - 2 * image,
+            "clipped": (image + step).clamp(-1, 1) - image,
         }
         expect(got, step, wrong, rtol=1e-3, atol=2e-6)
+        if left:
+            raise Mistake(left[0])
 
 
 _PIXEL_STEP = {
@@ -365,6 +390,26 @@ _PIXEL_STEP = {
         "The length of your step does not depend on the error.",
         "You divide the gradient by its length.",
         "image − lr · gradient.",
+    ),
+    "clipped": Hint(
+        "Pixels beyond ±1 are cut off.",
+        "Whoever cuts after a step does more than descend; it was not asked for here.",
+        "Plain gradient descent: image − lr · gradient.",
+    ),
+    "keeps_graph": Hint(
+        "The picture is right, but it drags its whole history along.",
+        "It was computed from a tensor that records, and so is every picture after it.",
+        "Step from `image` itself, or return the new picture with .detach().",
+    ),
+    "net_not_as_found": Hint(
+        "The picture is right, but the net is not as you found it.",
+        "You froze its weights, or put it into eval mode, and left it so.",
+        "Undo it before you return: requires_grad_(True), train().",
+    ),
+    "image_not_as_found": Hint(
+        "The picture is right, but the one that you were given records gradients now.",
+        "requires_grad_() marks the very tensor that it is called on.",
+        "image.clone().requires_grad_().",
     ),
     "other_direction": Hint(
         "You return the negative of the picture, nearly.",

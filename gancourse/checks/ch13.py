@@ -383,14 +383,16 @@ def coverage(answer) -> None:
             "all_rounded_down": torch.full((stride,), down),
             "mean_for_all": torch.full((stride,), kernel / stride),
             "whole_kernel": torch.full((stride,), kernel),
-            "backwards": counts.flip(0),
+            # the flip is one of these: first all places with a tap more, or last
+            "backwards": [counts.roll(k) for k in range(1, stride)],
             "two_dimensions": counts**2,
             "one_too_many": counts + 1,
             "shares": counts / kernel,
             "remainder": torch.full((stride,), kernel % stride),
             "ones": torch.ones(stride),
         }
-        seen = f"For kernel {kernel} and stride {stride} it gives {got.tolist()}."
+        numbers = ", ".join(f"{v:g}" for v in got.tolist())
+        seen = f"For kernel {kernel} and stride {stride} it gives [{numbers}]."
         expect(got, counts, wrong, seen)
 
 
@@ -421,8 +423,8 @@ _COVERAGE = {
         "Only every stride-th tap can land on a given place.",
     ),
     "backwards": Hint(
-        "Your counts stand in the reverse order.",
-        "Input i puts tap j at i · stride + j: the low places get the extra tap.",
+        "Your counts are right, but the list begins at another place.",
+        "They are reversed, or read from a place that is not a multiple of the stride.",
         "Place p gets the taps p, p + stride, p + 2 · stride, …",
     ),
     "two_dimensions": Hint(
@@ -447,7 +449,7 @@ _COVERAGE = {
     ),
     "ones": Hint(
         "Your inputs do not overlap.",
-        "That is so only if kernel and stride are equal.",
+        "That is so if kernel equals stride, or at the edge, where one input reaches.",
         "Two neighbouring inputs overlap by kernel − stride places.",
     ),
 }

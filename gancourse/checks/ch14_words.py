@@ -41,6 +41,7 @@ def gumbel(answer) -> None:
             "slope_of_the_logarithm": [
                 _slope(noisy, weights, tau, lambda x: x.log_softmax(1))
             ],
+            "slope_cancels": [torch.zeros_like(weights)],
             "slope_not_divided": [tau * _slope(noisy, weights, tau)],
         }
         expect(
@@ -210,6 +211,11 @@ _GUMBEL = {
         "log_softmax in the place of softmax.",
         "softmax((logits + noise) / tau).",
     ),
+    "slope_cancels": Hint(
+        "The words are right, and no gradient is left.",
+        "`hard − soft + soft`: the two gradients cancel.",
+        "Detach one of them: hard + soft − soft.detach().",
+    ),
     "slope_not_divided": Hint(
         "The words are right; their gradient lacks a factor 1/tau.",
         "The division by tau is outside of the graph.",
@@ -319,12 +325,12 @@ _CONTRASTIVE = {
         "Make every code of length 1 first, pictures and captions.",
     ),
     "across_the_batch": Hint(
-        "A code changes with you when its neighbours in the batch do.",
+        "In your version a code changes when its neighbours in the batch do.",
         "You normalise columns: each feature over the batch.",
         "normalize(codes, dim=1): each row to length 1.",
     ),
     "no_scale": Hint(
-        "Even a perfect encoder has a high loss with you.",
+        "In your version even a perfect encoder has a high loss.",
         "Cosines end at 1, so the softmax stays nearly flat: the scale is missing.",
         "Multiply the cosines by scale.",
     ),

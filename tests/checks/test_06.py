@@ -370,7 +370,9 @@ def sick(
 
     def epoch(G, D, reals, latents, d_opt, g_opt):
         ones, zeros = torch.ones(64, 1), torch.zeros(64, 1)
-        given = torch.sigmoid if sigmoid else lambda s: s
+        d_given, g_given = (
+            torch.sigmoid if sigmoid in (True, who) else lambda s: s for who in "dg"
+        )
         cost, found = bce, []
         for real, z in zip(reals, latents, strict=True):
             if also.get("skip") and len(real) < 64:
@@ -386,16 +388,16 @@ def sick(
             if also.get("old"):
                 g_opt.zero_grad()
             d_fake = G(z) if also.get("old") else fake if attached else fake.detach()
-            d_loss = cost(given(D(real)), ones)
+            d_loss = cost(d_given(D(real)), ones)
             if not also.get("reals"):
-                d_loss = d_loss + cost(given(D(d_fake)), zeros)
+                d_loss = d_loss + cost(d_given(D(d_fake)), zeros)
             if name:
                 cost = d_loss
             (d_loss / 2 if also.get("half") else d_loss).backward()
             if not also.get("d_rests"):
                 d_opt.step()
             label = ones if not (also.get("zero") or also.get("swap")) else zeros
-            g_loss = bce(given(D(fake)), label)
+            g_loss = bce(g_given(D(fake)), label)
             if not also.get("old"):
                 g_opt.zero_grad()
             g_loss.backward()
@@ -433,6 +435,8 @@ HEAL_WRONG = {
         sick(sigmoid=True, cut=True),
         sick(sigmoid=True, twice=True),
         sick(sigmoid=True, cut=True, twice=True),
+        sick(sigmoid="d"),
+        sick(sigmoid="g"),
     ],
     "old_gradients": sick(old=True),
     "d_not_cleared": sick(d_dirty=True),

@@ -237,7 +237,7 @@ def ddim_textbook(x_t, noise, kept_t, kept_s):
 
 
 def ddim_one_line(x_t, noise, kept_t, kept_s):
-    """Divided by √ᾱ everything is x₀ plus a multiple of the noise."""
+    """Divided by √kept everything is x₀ plus a multiple of the noise."""
     level = lambda kept: math.sqrt(1 / kept - 1)
     return math.sqrt(kept_s) * (
         x_t / math.sqrt(kept_t) + (level(kept_s) - level(kept_t)) * noise
@@ -389,6 +389,7 @@ SAMPLER_WRONG = {
         from_codes(lambda c, n: 3 * torch.randn(n, 2)),
         from_codes(lambda c, n: c.mean(0) + 0.1 * torch.randn(n, 2)),
         from_codes(lambda c, n: F.normalize(torch.randn(n, 2)) * c.norm(dim=1).mean()),
+        lambda decode, codes, n: decode(some(codes, n)) + torch.randn(n, 2),
     ],
     "not_decoded": lambda decode, codes, n: some(codes, n) + 0.05 * torch.randn(n, 2),
     "around_one_code": [

@@ -285,6 +285,21 @@ class PoolReplacesFirst(pool("right")):
         return fake
 
 
+def pool_place(draw):
+    """A pool of which some places are never drawn."""
+
+    class Pool(pool("right")):
+        def __call__(self, fake):
+            if len(self.kept) < self.size:
+                self.kept.append(fake)
+            elif random.random() < 0.5:
+                i = draw(self.size)
+                self.kept[i], fake = fake, self.kept[i]
+            return fake
+
+    return Pool
+
+
 class PoolWhole(pool("right")):
     """Gives all that it holds."""
 
@@ -301,6 +316,12 @@ POOL_WRONG = {name: pool(name) for name in MISTAKES}
 POOL_WRONG["returns_nothing"] = lambda size: print
 POOL_WRONG["same_place"] = [POOL_WRONG["same_place"], PoolFirstPlace]
 POOL_WRONG["never_older"] = [POOL_WRONG["never_older"], PoolReplacesFirst]
+POOL_WRONG["never_back"] = [
+    pool_place(lambda n: random.randrange(n - 1)),
+    pool_place(lambda n: random.randrange(1, n)),
+    pool_place(lambda n: int(torch.randint(0, n - 1, (1,)))),
+    pool_place(lambda n: random.randrange(n // 2)),
+]
 POOL_WRONG["strange_picture"] = [POOL_WRONG["strange_picture"], PoolWhole]
 
 # --------------------------------------------------------------- 10.pool_ages
@@ -343,7 +364,14 @@ RIGHT = {
     "10.cycle_loss": [cycle_module, cycle_loop, cycle_pictures, cycle_stacked],
     "10.identity_loss": [identity_module, identity_loop, identity_einsum],
     "10.least_squares": [squares_mse, squares_loop, squares_numpy, squares_norm],
-    "10.pool": [pool("right"), PoolTorch, PoolPop, PoolNumpy],
+    "10.pool": [
+        pool("right"),
+        pool_place(random.randrange),
+        pool_place(lambda n: random.randint(0, n - 1)),
+        PoolTorch,
+        PoolPop,
+        PoolNumpy,
+    ],
     "10.pool_ages": [
         ages(),
         (100, 50, 0.18302),

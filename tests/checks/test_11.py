@@ -58,7 +58,20 @@ PSNR_WRONG = {
     "absolute": lambda x, y: 10 * log10(4 / F.l1_loss(x, y)),
     "sum": lambda x, y: 10 * log10(4 / ((x - y) ** 2).sum()),
     "root_missing": lambda x, y: 20 * log10(2 / mse(x, y)),
-    "peak_of_picture": lambda x, y: 10 * log10(y.max() ** 2 / mse(x, y)),
+    "peak_of_picture": [
+        lambda x, y: 10 * log10(y.max() ** 2 / mse(x, y)),
+        lambda x, y: 10 * log10(x.max() ** 2 / mse(x, y)),
+        lambda x, y: 20 * log10(x.abs().max() / mse(x, y).sqrt()),
+        lambda x, y: 10 * log10(torch.maximum(x.max(), y.max()) ** 2 / mse(x, y)),
+    ],
+    "own_range": [
+        lambda x, y: 10 * log10((x.max() - x.min()) ** 2 / mse(x, y)),
+        lambda x, y: 20 * log10((y.max() - y.min()) / mse(x, y).sqrt()),
+        lambda x, y: 10 * log10(np.ptp(torch.cat([x, y]).numpy()) ** 2 / mse(x, y)),
+        lambda x, y: peak_signal_noise_ratio(
+            y.numpy(), x.numpy(), data_range=float(y.max() - y.min())
+        ),
+    ],
     "squared_after_mean": lambda x, y: 10 * log10(4 / (x - y).mean() ** 2),
     "shape": lambda x, y: 10 * log10(4 / (x - y).square().mean((1, 2, 3))),
 }

@@ -1,5 +1,7 @@
 """Exercises of notebook 12: right answers in many forms pass, each mistake is named."""
 
+import copy
+
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -185,6 +187,25 @@ def per_layer(error, together=lambda e: sum(e) / len(e)):
     return answer
 
 
+def style_zip(features, grams):
+    """Pairs layers by their place, not by their name."""
+    errors = []
+    for f, target in zip(features.values(), grams.values(), strict=True):
+        errors.append(F.mse_loss(gram_bmm(f), target) / target.square().mean())
+    return torch.stack(errors).mean()
+
+
+def style_lists(features, grams):
+    mine = [losses.gram(f) for f in features.values()]
+    theirs = list(grams.values())
+    return sum(relative(mine[i], theirs[i], None) for i in range(2)) / 2
+
+
+def style_sorted(features, grams):
+    pairs = ((features[k], grams[k]) for k in sorted(grams))
+    return sum(relative(losses.gram(f), t, f) for f, t in pairs) / len(features)
+
+
 sq = lambda x: x.square().sum()
 relative = lambda g, t, f: sq(g - t) / sq(t)
 STYLE_WRONG = {
@@ -210,6 +231,7 @@ STYLE_WRONG = {
     ),
     "absolute": per_layer(lambda g, t, f: (g - t).abs().sum() / t.abs().sum()),
     "mean_over_sum": per_layer(lambda g, t, f: F.mse_loss(g, t) / sq(t)),
+    "paired_by_order": [style_zip, style_lists],
     "loses_gradient": [
         per_layer(lambda g, t, f: relative(g, t, f).item()),
         per_layer(lambda g, t, f: relative(g.detach(), t, f)),
@@ -325,6 +347,10 @@ TO_VGG_WRONG = {
         ((x + 1) / 2 - ((x + 1) / 2).mean((2, 3), keepdim=True))
         / ((x + 1) / 2).std((2, 3), keepdim=True)
     ),
+    "clamped": [
+        per_channel(lambda x, m, s: (((x + 1) / 2).clamp(0, 1) - m) / s),
+        per_channel(lambda x, m, s: ((x.clip(-1, 1) + 1) / 2 - m) / s),
+    ],
     "shape": lambda x, m, s: ((x.permute(0, 2, 3, 1) + 1) / 2 - m) / s,
 }
 
@@ -360,7 +386,34 @@ def step_frozen(net, image, target, lr):
 def step_functional(net, image, target, lr):
     wanted = net(target).detach()
     loss = lambda x: (net(x) - wanted).pow(2).mean()
-    return image.double() - lr * torch.func.grad(loss)(image)
+    return image.double() - lr * torch.func.grad(loss)(image).detach()
+
+
+def step_eval(net, image, target, lr):
+    """In eval mode, with frozen weights; both as they were afterwards."""
+    mode, frozen = net.training, [p.requires_grad for p in net.parameters()]
+    net.eval().requires_grad_(False)
+    x = image.clone().requires_grad_()
+    F.mse_loss(net(x), net(target)).backward()
+    net.train(mode)
+    for p, old in zip(net.parameters(), frozen, strict=True):
+        p.requires_grad_(old)
+    return x.detach() - lr * x.grad
+
+
+def step_copied(net, image, target, lr):
+    own, x = copy.deepcopy(net).eval().requires_grad_(False), image.clone()
+    x.requires_grad_()
+    F.mse_loss(own(x), own(target)).backward()
+    return x.data - lr * x.grad
+
+
+def step_on_the_image(net, image, target, lr):
+    """Marks the picture that it was given, and takes the mark away."""
+    image.requires_grad_()
+    (g,) = torch.autograd.grad(F.mse_loss(net(image), net(target)), image)
+    image.requires_grad_(False)
+    return image - lr * g
 
 
 def gradient(net, image, target, error=F.mse_loss):
@@ -404,6 +457,34 @@ def step_in_place(net, image, target, lr):
     return image
 
 
+def step_with_graph(net, image, target, lr):
+    x = image.clone().requires_grad_()
+    (g,) = torch.autograd.grad(F.mse_loss(net(x), net(target)), x)
+    return x - lr * g
+
+
+def step_functional_graph(net, image, target, lr):
+    """torch.func.grad keeps the way to the weights, which are not frozen."""
+    loss = lambda x: F.mse_loss(net(x), net(target).detach())
+    return image - lr * torch.func.grad(loss)(image)
+
+
+def step_left_frozen(net, image, target, lr):
+    net.requires_grad_(False)
+    return image - lr * gradient(net, image, target)
+
+
+def step_left_in_eval(net, image, target, lr):
+    net.eval()
+    return image - lr * gradient(net, image, target)
+
+
+def step_marks_image(net, image, target, lr):
+    image.requires_grad_()
+    (g,) = torch.autograd.grad(F.mse_loss(net(image), net(target)), image)
+    return (image - lr * g).detach()
+
+
 half = lambda a, b: F.mse_loss(a, b) / 2
 summed = lambda a, b: F.mse_loss(a, b, reduction="sum")
 PIXEL_STEP_WRONG = {
@@ -426,16 +507,34 @@ PIXEL_STEP_WRONG = {
         x - lr * F.normalize(gradient(net, x, t).flatten(), dim=0).view_as(x)
     ),
     "other_direction": lambda net, x, t, lr: -lr * gradient(net, x, t) - x,
+    "clipped": lambda net, x, t, lr: (x - lr * gradient(net, x, t)).clamp(-1, 1),
+    "keeps_graph": [step_with_graph, step_functional_graph],
+    "net_not_as_found": [step_left_frozen, step_left_in_eval],
+    "image_not_as_found": step_marks_image,
     "writes_over_input": step_in_place,
 }
 
 RIGHT = {
     "12.gram": [gram_einsum, gram_loop, gram_bmm, gram_numpy, gram_mean],
     "12.mmd": [mmd_pairs, mmd_loop, mmd_einsum, mmd_norm],
-    "12.style_loss": [style_module, style_norm, style_package, style_means],
+    "12.style_loss": [
+        style_module,
+        style_norm,
+        style_package,
+        style_means,
+        style_sorted,
+    ],
     "12.total_variation": [tv_diff, tv_module, tv_loop, tv_conv],
     "12.to_vgg": [vgg_loop, vgg_normalize, vgg_one_line, vgg_numpy],
-    "12.pixel_step": [step_sgd, step_backward, step_frozen, step_functional],
+    "12.pixel_step": [
+        step_sgd,
+        step_backward,
+        step_frozen,
+        step_functional,
+        step_eval,
+        step_copied,
+        step_on_the_image,
+    ],
 }
 WRONG = {
     "12.gram": GRAM_WRONG,

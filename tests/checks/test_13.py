@@ -3,10 +3,13 @@
 import math
 
 import numpy as np
+import pytest
 import torch
 import torch.nn.functional as F
 from table import cases, passes, recognised
 from torch import nn
+
+from gancourse.checks import grade
 
 # ruff: noqa: E731
 
@@ -269,18 +272,35 @@ def coverage_numpy(k, s):
     return tuple(hits[50 * s : 51 * s])
 
 
+def coverage_read(begin):
+    """The layer's own output, read from another place on."""
+
+    def coverage(kernel, stride):
+        x, weight = torch.ones(1, 1, 50), torch.ones(1, 1, kernel)
+        y = F.conv_transpose1d(x, weight, stride=stride)[0, 0]
+        first = begin(y, stride)
+        return y[first : first + stride].tolist()
+
+    return coverage
+
+
 counts = coverage_division
 COVERAGE_WRONG = {
     "all_rounded_up": lambda k, s: [math.ceil(k / s)] * s,
     "all_rounded_down": lambda k, s: [k // s] * s,
     "mean_for_all": lambda k, s: [k / s] * s,
     "whole_kernel": lambda k, s: [k] * s,
-    "backwards": lambda k, s: counts(k, s)[::-1],
+    "backwards": [
+        lambda k, s: counts(k, s)[::-1],
+        coverage_read(lambda y, s: len(y) // 2),
+        coverage_read(lambda y, s: 20 * s + 1),
+        coverage_read(lambda y, s: 20 * s - 1),
+    ],
     "two_dimensions": lambda k, s: np.array(counts(k, s)) ** 2,
     "one_too_many": lambda k, s: [n + 1 for n in counts(k, s)],
     "shares": lambda k, s: [n / k for n in counts(k, s)],
     "remainder": lambda k, s: [k % s] * s,
-    "ones": lambda k, s: [1] * s,
+    "ones": [lambda k, s: [1] * s, coverage_read(lambda y, s: 0)],
     "one_for_each_place": [lambda k, s: k / s, lambda k, s: counts(k, s) * 2],
 }
 
@@ -318,3 +338,11 @@ def test_a_right_answer_passes_however_it_is_written(name, answer):
 @wrong
 def test_a_wrong_answer_is_recognised_by_its_misconception(name, mistake, answer):
     recognised(name, mistake, answer)
+
+
+@pytest.mark.parametrize("answer", [lambda k, s: [3] * s, lambda k, s: [2.8] * s])
+def test_the_counts_that_were_seen_are_said_as_one_writes_them(answer):
+    """[3.0, ...] was said of a list of ints, and float noise of decimals."""
+    said = f"it gives {answer(14, 5)}."
+    assert said in grade("13.coverage", answer).message
+    assert said in grade("13.coverage", lambda k, s: torch.tensor(answer(k, s))).message

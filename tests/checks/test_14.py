@@ -358,6 +358,11 @@ GUMBEL_WRONG = {
     "slope_without_noise": gumbel(softened=lambda x, u: x),
     "slope_of_the_identity": gumbel(soften=lambda x, tau: x),
     "slope_of_the_logarithm": gumbel(soften=lambda x, tau: (x / tau).log_softmax(1)),
+    "slope_cancels": [
+        gumbel(mix=lambda hard, soft: hard - soft + soft),
+        gumbel(mix=lambda hard, soft: hard + soft - soft),
+        gumbel(mix=lambda hard, soft: (hard - soft) + soft * 1.0),
+    ],
     "slope_not_divided": gumbel(
         soften=lambda x, tau: (x + (x / tau - x).detach()).softmax(1)
     ),
