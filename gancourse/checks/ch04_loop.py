@@ -88,6 +88,7 @@ _STEP_KINDS = (
     "as_found", "d_steps_too_cleared", "summed", "both_at_once",
     "neither_cleared", "neither_cleared attached", "g_not_cleared",
     "g_not_cleared attached", "cleared_late", "cleared_late attached",
+    "cleared_between",
 )  # fmt: skip
 _ALSO = {
     "as_found": "old_gradients",
@@ -96,6 +97,7 @@ _ALSO = {
     "g_not_cleared attached": "g_not_cleared",
     "cleared_late": "neither_cleared",
     "cleared_late attached": "neither_cleared",
+    "cleared_between": "d_not_cleared",
 }
 
 
@@ -134,13 +136,13 @@ def _gan_step(kind: str = "right"):
         def move_d():
             if old:
                 g_opt.zero_grad()
-            if kind != "d_not_cleared" and not late:
+            if not late and kind not in ("d_not_cleared", "cleared_between"):
                 d_opt.zero_grad()
             fake = G(z_d)
             d_loss(D(real), D(fake if old or attached else fake.detach())).backward()
             if kind != "d_does_not_move":
                 d_opt.step()
-            if kind == "cleared_late":
+            if kind in ("cleared_late", "cleared_between"):
                 d_opt.zero_grad()
 
         def move_g():

@@ -260,8 +260,8 @@ def step_detached_cleared_at_the_top(G, D, real, z_d, z_g, d_opt, g_opt):
     g_opt.step()
 
 
-def clearing(before=(), after=(), attached=False):
-    """The step with zero_grad only at these places: "d" and "g", before or after."""
+def clearing(before=(), after=(), between=(), attached=False):
+    """The step with zero_grad only at these places, each "", "d", "g" or "dg"."""
 
     def step(G, D, real, z_d, z_g, d_opt, g_opt):
         fake = G(z_d) if attached else G(z_d).detach()
@@ -269,8 +269,10 @@ def clearing(before=(), after=(), attached=False):
             d_opt.zero_grad()
         (F.softplus(-D(real)).mean() + F.softplus(D(fake)).mean()).backward()
         d_opt.step()
-        if "d" in after:
+        if "d" in after or "d" in between:
             d_opt.zero_grad()
+        if "g" in between:
+            g_opt.zero_grad()
         F.softplus(-D(G(z_g))).mean().backward()
         g_opt.step()
         if "g" in after:
@@ -347,6 +349,9 @@ STEP_WRITTEN = [
     ("neither_cleared", clearing(attached=True)),
     ("neither_cleared", clearing(after="dg")),
     ("neither_cleared", clearing(after="dg", attached=True)),
+    ("d_not_cleared", clearing(between="g")),
+    ("d_not_cleared", clearing(between="dg")),
+    ("d_not_cleared", clearing(after="d", between="g", attached=True)),
     ("g_not_cleared", clearing(before="d")),
     ("g_not_cleared", clearing(before="d", attached=True)),
 ]
