@@ -280,6 +280,9 @@ def jsd(answer) -> None:
         raise Mistake(
             "other_value", "A D that answers 1/2 everywhere proves nothing: 0."
         )
+    got = tensor(answer(normal(9) - 2, normal(9) + 2), ())  # a D that is mostly wrong
+    if got.item() > 1e-5:
+        raise Mistake("sign_lost")
 
 
 _JSD = {
@@ -323,6 +326,11 @@ _JSD = {
         "You averaged over real and fake together. The loss adds two means.",
         "At logits of 0 the loss must be log 4.",
     ),
+    "sign_lost": Hint(
+        "In your version a D that is wrong nearly everywhere proves a large distance.",
+        "abs turns a negative bound into a positive one.",
+        "Leave it negative, or say 0: it proves nothing.",
+    ),
 }
 
 # ------------------------------------------------------------------ 01.generator_slopes
@@ -360,6 +368,8 @@ def generator_slopes(answer) -> None:
         raise Mistake("hinge_of_d")
     if all(near(name, _SLOPES[name]) for name in ("minimax", "nonsaturating")):
         raise Mistake("linear_losses")
+    if abs(got["nonsaturating"]) > 1000:
+        raise Mistake("slope_in_d")
     if near("minimax", math.log(1 - _SIGMA)) or near("nonsaturating", -_S):
         raise Mistake("loss_not_slope")
     if not near("minimax", _SLOPES["minimax"]) and abs(got["minimax"]) < 1e-12:
@@ -389,6 +399,11 @@ _SLOPE_HINTS = {
         "For hinge you found no slope.",
         "D's hinge is flat beyond the margin; the generator's hinge loss is simply −s.",
         "Differentiate −s.",
+    ),
+    "slope_in_d": Hint(
+        "One of your slopes is enormous.",
+        "You differentiate by the probability D. Asked for is the slope in the logit.",
+        "Chain rule: times dD/ds = D (1 − D).",
     ),
     "loss_not_slope": Hint(
         "These are values of the losses.",

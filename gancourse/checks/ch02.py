@@ -61,7 +61,8 @@ def _moved(step, seed: int) -> list[Tensor]:
 
 
 def _step(kind: str = "right"):
-    """The step with one mistake in it."""
+    """The step with one mistake in it; " attached" behind it: and without a detach."""
+    kind, _, attached = kind.partition(" ")
 
     def d_loss(s_real: Tensor, s_fake: Tensor) -> Tensor:
         losses = {
@@ -88,9 +89,13 @@ def _step(kind: str = "right"):
 
     def step(G, D, real, z_d, z_g, d_opt, g_opt):
         def move_d():
-            if kind != "d_not_cleared":
+            if kind not in ("d_not_cleared", "neither_cleared"):
                 d_opt.zero_grad()
-            d_loss(D(real), D(G(z_d).detach())).backward()
+            if kind == "old_gradients":
+                g_opt.zero_grad()
+            fake = G(z_d)
+            keeps = attached or kind == "old_gradients"
+            d_loss(D(real), D(fake if keeps else fake.detach())).backward()
             if kind != "d_never_moves":
                 d_opt.step()
             if kind == "d_turn_twice":
@@ -110,7 +115,7 @@ def _step(kind: str = "right"):
             g_opt.step()
 
         def move_g():
-            if kind != "g_not_cleared":
+            if kind not in ("g_not_cleared", "neither_cleared", "old_gradients"):
                 g_opt.zero_grad()
             fake = G(z_d if kind == "same_latents" else z_g)
             loss = g_loss(D(fake.detach() if kind == "g_detached" else fake))
@@ -139,9 +144,9 @@ def step(answer) -> None:
         raise Mistake("left_frozen")
     if _as(got, "right", seed):
         return
-    for name in _STEP:
-        if _as(got, name, seed):
-            raise Mistake(name)
+    for kind in (*_STEP, *_ATTACHED):
+        if _as(got, kind, seed):
+            raise Mistake(kind.partition(" ")[0])
     d_right = [equal(g[0], _moved(_step(), seed + k)[0]) for k, g in enumerate(got)]
     where = (
         "D's move is right, G's is not." if all(d_right) else "D's move is not right."
@@ -176,7 +181,28 @@ def _as(got: list, kind: str, seed: int) -> bool:
     )
 
 
-_STEP = {
+# Gradients that nobody clears, or not in time: 04.step says the same.
+CLEARING = {
+    "old_gradients": Hint(
+        "Your G is pulled two ways: its step is too short, or points backwards.",
+        "When g_loss.backward() begins, G still holds the gradients of d_loss.",
+        "g_opt.zero_grad() directly before g_loss.backward().",
+    ),
+    "neither_cleared": Hint(
+        "Both your players move along old gradients too.",
+        "Gradients add up until somebody clears them; after the step is too late.",
+        "zero_grad() *before* each backward, for both players.",
+    ),
+    "g_not_cleared": Hint(
+        "Your G moves along old gradients too.",
+        "Gradients add up until somebody clears them.",
+        "g_opt.zero_grad() before g_loss.backward().",
+    ),
+}
+# Without a detach G holds the gradients of d_loss besides.
+_ATTACHED = ("neither_cleared attached", "g_not_cleared attached")
+
+_STEP = CLEARING | {
     "other_loss": Hint(
         "Your players move as in the non-saturating game, not as in the hinge game.",
         "The losses are still those of the notebook, with softplus.",
@@ -261,11 +287,6 @@ _STEP = {
         "Your D moves along old gradients too.",
         "Gradients add up until somebody clears them; G's last move left some in D.",
         "d_opt.zero_grad() before d_loss.backward().",
-    ),
-    "g_not_cleared": Hint(
-        "Your G moves along old gradients too.",
-        "Gradients add up until somebody clears them.",
-        "g_opt.zero_grad() before g_loss.backward().",
     ),
     "d_moves_twice": Hint(
         "Your D moves in G's turn too, and towards G's wish.",
@@ -383,9 +404,11 @@ def _clouds(mixture: data.Mixture, counts: tuple) -> Tensor:
     around = torch.stack([turn.cos(), turn.sin()], 1)
     on = mixture.centers[mode] + far.repeat_interleave(shells)[:, None] * around
     first = mixture.centers[0]
-    back = torch.tensor([0.45, 0.9]).repeat(30)[:, None]
+    back = torch.tensor([0.45, 0.9]).repeat(22)[:, None]
     off = first - back * first / first.norm()  # nearest to the first mode, yet far
-    return torch.cat([on, off])[torch.randperm(160, generator=stream())]
+    sides = torch.cartesian_prod(*[torch.tensor([-0.26, 0.26])] * 2).repeat(4, 1)
+    corners = first + sides  # of a square around the disc
+    return torch.cat([on, off, corners])[torch.randperm(160, generator=stream())]
 
 
 def weights(answer) -> None:
@@ -404,10 +427,11 @@ def weights(answer) -> None:
         d = (share - fair).abs()
         even = torch.full((4,), 0.25, dtype=torch.double)
 
-        def within(limit: float) -> Tensor:
+        def within(limit: float, near: Tensor = near) -> Tensor:
             counted = torch.bincount(mode[near <= limit], minlength=4).double()
             return (counted / counted.sum() - fair).abs().sum() / 2
 
+        near_axes = (fake - mixture.centers[mode]).abs().amax(1)
         wrong = {
             "not_halved": d.sum(),
             "all_samples": (everything - fair).abs().sum() / 2,
@@ -420,6 +444,7 @@ def weights(answer) -> None:
             "weights_not_normalised": (share - 8 * fair).abs().sum() / 2,
             "other_limit": [within(0.1), within(0.2)],
             "squared_distance": within(0.3**0.5),
+            "square_not_disc": within(0.3, near_axes),
         }
         expect(got, d.sum() / 2, wrong, rtol=1e-3)
 
@@ -449,6 +474,11 @@ _WEIGHTS = {
         "Samples that lie beyond three standard deviations still count.",
         "You compare the squared distance with a distance.",
         "Take the root, or compare with (3 * mixture.std) ** 2.",
+    ),
+    "square_not_disc": Hint(
+        "Samples that lie beyond three standard deviations still count.",
+        "You compare each coordinate by itself: that is a square, with far corners.",
+        "One distance per sample, the root of the sum of squares: torch.cdist.",
     ),
     "weights_not_normalised": Hint(
         "For weights that do not sum to 1 your number is far too large.",

@@ -139,27 +139,27 @@ _PENALTY = {
         "Differentiate D(x).sum(), or give ones as grad_outputs.",
     ),
     "mean_before_square": Hint(
-        "Slopes of 0 and 2 cost nothing with you.",
+        "In your version slopes of 0 and 2 cost nothing.",
         "You average the norms first, and compare the average with 1.",
         "Square each sample's deviation, then take the mean.",
     ),
     "no_root": Hint(
-        "A slope of 3 costs 64 with you. It should cost 4.",
+        "In your version a slope of 3 costs 64. It should cost 4.",
         "You compare the squared norm with 1.",
         "The norm has a root: flatten(1).norm(dim=1), or square, sum and sqrt.",
     ),
     "one_sided": Hint(
-        "Slopes below 1 cost nothing with you.",
+        "In your version slopes below 1 cost nothing.",
         "relu or clamp makes it one-sided, which is another paper's penalty.",
         "Square (norm − 1) as it is.",
     ),
     "not_centred": Hint(
-        "A slope of 1 costs something with you.",
+        "In your version a slope of 1 costs something.",
         "You punish the norm itself, as R1 does; this penalty has its zero at 1.",
         "Subtract 1 from the norm before you square.",
     ),
     "not_squared": Hint(
-        "A slope of 3 costs 2 with you. It should cost 4.",
+        "In your version a slope of 3 costs 2. It should cost 4.",
         "You take the absolute value of the deviation.",
         "Square it.",
     ),
@@ -320,7 +320,7 @@ _CLIPPING = {
         "Give all parameters to one call of clip_grad_norm_.",
     ),
     "always_scaled": Hint(
-        "A short gradient is made longer by you.",
+        "You make a short gradient longer.",
         "You scale to the limit always. A limit acts on what exceeds it only.",
         "Multiply by min(1, limit / norm).",
     ),
@@ -360,7 +360,7 @@ _CLIPPING = {
         '"weights" acts after the step, "gradient" before it.',
     ),
     "both": Hint(
-        "You clip weights and gradient in either way.",
+        "You clip weights and gradient in both cases.",
         "`how` names one of the two.",
         "Ask for `how` before each of them.",
     ),

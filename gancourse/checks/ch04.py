@@ -32,6 +32,8 @@ def init(answer) -> None:
         _layer(new[name], name, forgotten[name] if name in kept else "")
     if tensor(found["biases"]).abs().max() > 1e-6:
         raise Mistake("bias_not_zero")
+    if (tensor(found["others"]) - 0.7).abs().max() > 1e-6:
+        raise Mistake("others_changed")
 
 
 def _layer(weight: Tensor, name: str, forgotten: str) -> None:
@@ -77,12 +79,20 @@ def _initialised(answer, seed: int) -> dict:
             "conv": nn.Conv2d(16, 64, 4, 2, 1),
             "biased": nn.ConvTranspose2d(8, 64, 4, 2, 1),
         }
+        others = (nn.BatchNorm1d(8), nn.Embedding(5, 4), nn.LayerNorm(8))
+        for m in others:
+            nn.init.constant_(m.weight, 0.7)
         before = {name: m.weight.detach().clone() for name, m in layers.items()}
-        net = nn.Sequential(nn.Sequential(*layers.values()), nn.Tanh())
+        net = nn.Sequential(nn.Sequential(*layers.values()), nn.Tanh(), *others)
         net.apply(answer)
     biases = [m.bias.detach() for m in layers.values() if m.bias is not None]
     after = {name: m.weight.detach() for name, m in layers.items()}
-    return {"before": before, "after": after, "biases": torch.cat(biases)}
+    return {
+        "before": before,
+        "after": after,
+        "biases": torch.cat(biases),
+        "others": torch.cat([m.weight.detach().flatten() for m in others]),
+    }
 
 
 _INIT = {
@@ -135,6 +145,11 @@ _INIT = {
         "Some biases are not 0.",
         "Layers come with random biases, or you drew them together with the weights.",
         "nn.init.zeros_(m.bias) where there is one: m.bias may be None.",
+    ),
+    "others_changed": Hint(
+        "Layers that should stay as they are have changed.",
+        "You ask whether a module *has* a weight, or whether its name contains a word.",
+        "isinstance(m, (nn.Conv2d, nn.ConvTranspose2d, nn.Linear)), or nn.BatchNorm2d.",
     ),
 }
 
@@ -279,6 +294,8 @@ def sample(answer) -> None:
         expect(got, right, wrong)
         if found["graph"]:
             raise Mistake("keeps_graph")
+        if found["frozen"]:
+            raise Mistake("left_frozen")
         if found["training"] != [training] * len(found["training"]):
             raise Mistake("left_in_eval" if training else "left_in_training")
     found = answer.using(_sampled, seed, True, 1)
@@ -307,6 +324,7 @@ def _sampled(answer, seed: int, training: bool, n: int) -> dict:
         "images": images,
         "again": again,
         "graph": torch.is_tensor(images) and images.requires_grad,
+        "frozen": not all(p.requires_grad for p in G.parameters()),
         "training": [m.training for m in G.modules()],
     }
 
@@ -331,6 +349,11 @@ _SAMPLE = {
         "The pictures drag the whole computation behind them.",
         "Without no_grad every picture keeps what a gradient would need.",
         "Sample under torch.no_grad().",
+    ),
+    "left_frozen": Hint(
+        "After your call G's weights can not be trained any more.",
+        "requires_grad_(False) holds until somebody takes it back.",
+        "Sample under torch.no_grad() instead: it ends by itself.",
     ),
     "left_in_eval": Hint(
         "After your call G trains no more as it did.",

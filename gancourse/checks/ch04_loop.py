@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import softplus
 
+from gancourse.checks.ch02 import CLEARING
 from gancourse.checks.compare import COMMON, equal, tensor
 from gancourse.checks.probes import new_seed
 from gancourse.checks.verdict import Exercise, Hint, Mistake
@@ -85,12 +86,24 @@ _STEP_KINDS = (
     "saturating", "confusion", "g_sign", "g_label_zero", "d_sign", "labels_swapped",
     "reals_only", "halved", "d_not_cleared", "same_latents", "g_first",
     "as_found", "d_steps_too_cleared", "summed", "both_at_once",
+    "neither_cleared", "neither_cleared attached", "g_not_cleared",
+    "g_not_cleared attached", "cleared_late", "cleared_late attached",
+    "cleared_between",
 )  # fmt: skip
-_ALSO = {"as_found": "old_gradients", "d_steps_too_cleared": "d_steps_too"}
+_ALSO = {
+    "as_found": "old_gradients",
+    "d_steps_too_cleared": "d_steps_too",
+    "neither_cleared attached": "neither_cleared",
+    "g_not_cleared attached": "g_not_cleared",
+    "cleared_late": "neither_cleared",
+    "cleared_late attached": "neither_cleared",
+    "cleared_between": "d_not_cleared",
+}
 
 
 def _gan_step(kind: str = "right"):
-    """The step with one mistake in it."""
+    """The step with one mistake in it; " attached" behind it: and without a detach."""
+    kind, _, attached = kind.partition(" ")
 
     def d_loss(s_real: Tensor, s_fake: Tensor) -> Tensor:
         right = softplus(-s_real).mean() + softplus(s_fake).mean()
@@ -116,27 +129,32 @@ def _gan_step(kind: str = "right"):
         return losses.get(kind, softplus(-s)).mean()
 
     old = kind in ("old_gradients", "as_found")
+    late = kind in ("neither_cleared", "cleared_late")
     again = kind in ("d_steps_too", "d_steps_too_cleared", "as_found")
 
     def step(G, D, real, z_d, z_g, d_opt, g_opt):
         def move_d():
             if old:
                 g_opt.zero_grad()
-            if kind != "d_not_cleared":
+            if not late and kind not in ("d_not_cleared", "cleared_between"):
                 d_opt.zero_grad()
             fake = G(z_d)
-            d_loss(D(real), D(fake if old else fake.detach())).backward()
+            d_loss(D(real), D(fake if old or attached else fake.detach())).backward()
             if kind != "d_does_not_move":
                 d_opt.step()
+            if kind in ("cleared_late", "cleared_between"):
+                d_opt.zero_grad()
 
         def move_g():
-            if not old:
+            if kind != "g_not_cleared" and not (old or late):
                 g_opt.zero_grad()
             if kind == "d_steps_too_cleared":
                 d_opt.zero_grad()
             g_loss(D(G(z_d if kind == "same_latents" else z_g))).backward()
             if kind != "g_does_not_move":
                 g_opt.step()
+            if kind == "cleared_late":
+                g_opt.zero_grad()
             if again:
                 d_opt.step()
 
@@ -161,12 +179,7 @@ def _gan_step(kind: str = "right"):
     return step
 
 
-_STEP = {
-    "old_gradients": Hint(
-        "Your G is pulled two ways: its step is too short, or points backwards.",
-        "When g_loss.backward() begins, G still holds the gradients of d_loss.",
-        "g_opt.zero_grad() directly before g_loss.backward().",
-    ),
+_STEP = CLEARING | {
     "d_steps_too": Hint(
         "Your D moves in G's turn too, and towards G's wish.",
         "After g_loss.backward() D holds gradients of G's loss, and takes a step.",

@@ -209,7 +209,8 @@ _FRECHET = {
     ),
     "elementwise_product": Hint(
         "Your distance does not see how features go together.",
-        "C₁ * C₂ multiplies entries; the formula has the product of matrices.",
+        "Only the variances enter: either C₁ * C₂ multiplied entry by entry, or the "
+        "diagonals alone.",
         "C₁ @ C₂, then the sum of the roots of its eigenvalues.",
     ),
     "roots_multiplied": Hint(
@@ -248,12 +249,12 @@ _FRECHET = {
         "(μ₁ − μ₂).square().sum().",
     ),
     "mean_of_squares": Hint(
-        "A shift counts less with you the more features there are.",
+        "In your version a shift counts less the more features there are.",
         "You take the mean of the squares, not their sum.",
         "(μ₁ − μ₂).square().sum().",
     ),
     "means_only": Hint(
-        "Two laws with equal means have the distance 0 with you.",
+        "In your version two laws with equal means have the distance 0.",
         "The covariances do not enter.",
         "Add tr(C₁ + C₂ − 2 (C₁C₂)^½).",
     ),
@@ -305,7 +306,7 @@ _FLOOR = {
         "Add E(mean)² = 1/n.",
     ),
     "variance_for_spread": Hint(
-        "Your floor is twice too high.",
+        "Your floor is twice as high as it should be.",
         "Either both laws are sampled, or s² − 1 stands for s − 1.",
         "One law is exact; and in one dimension tr(C₁ + C₂ − 2 (C₁C₂)^½) = (s − 1)².",
     ),

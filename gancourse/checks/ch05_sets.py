@@ -23,6 +23,7 @@ def precision_recall(answer) -> None:
         return torch.tensor([[float(v) for v in row] for row in rows])
 
     wrong = {name: over(rule) for name, rule in _RULES.items()}
+    wrong["wrong_axis"] = [over(rule) for rule in _WRONG_AXIS]
     expect(torch.stack(got), over(_both), wrong, rtol=1e-4, atol=1e-4)
 
 
@@ -83,6 +84,10 @@ def _inside(fake: Tensor, real: Tensor, k: int) -> Tensor:
     return torch.cdist(fake, real) <= _reach(real, k)
 
 
+def _full_balls(fake: Tensor, real: Tensor, k: int) -> Tensor:
+    return _inside(fake, real, k).any(0).double().mean()
+
+
 _RULES = {
     "exchanged": lambda f, r, k: _both(f, r, k)[::-1],
     "counts_itself": lambda f, r, k: _both(f, r, k - 1),
@@ -100,10 +105,16 @@ _RULES = {
         f, r, k, _one_radius
     ),
     "recall_is_coverage": lambda f, r, k: (
-        _precision(f, r, k), _inside(f, r, k).any(0).double().mean()
+        _precision(f, r, k), _full_balls(f, r, k)
     ),
     "precision_twice": lambda f, r, k: (_precision(f, r, k), _precision(f, r, k)),
 }  # fmt: skip
+
+_WRONG_AXIS = (
+    lambda f, r, k: _both(f, r, k, _full_balls),
+    lambda f, r, k: (_precision(f, r, k), _full_balls(r, f, k)),
+    lambda f, r, k: (_full_balls(f, r, k), _precision(r, f, k)),
+)
 
 _PRECISION = {
     "exchanged": Hint(
@@ -160,6 +171,11 @@ _PRECISION = {
         "Both of your numbers are the precision.",
         "The sets are not exchanged in the second.",
         "recall(fake, real) = precision(real, fake).",
+    ),
+    "wrong_axis": Hint(
+        "Your shares are those of the balls, not of the points.",
+        "any runs over the points: you ask whether a ball holds any point.",
+        "Precision: any over the reals (dim 1), mean over the fakes.",
     ),
 }
 

@@ -102,13 +102,24 @@ def _outside(answer: object, verdict: Verdict) -> Verdict:
     """A failed function that leans on values of other cells: name them."""
     if verdict.status != "failed" or not inspect.isfunction(answer):
         return verdict
-    used = inspect.getclosurevars(answer).globals
+    used = {n: answer.__globals__.get(n) for n in _globals_read(answer.__code__)}
     values = [n for n, v in used.items() if isinstance(v, _DATA) or torch.is_tensor(v)]
     if not values:
         return verdict
     names = ", ".join(f"`{name}`" for name in sorted(values)[:3])
     note = f"It uses {names} from outside the function: was that meant?"
     return replace(verdict, message=f"{verdict.message} {note}")
+
+
+def _globals_read(code) -> set[str]:
+    """Names of globals that this code reads, or a function within it.
+
+    inspect.getclosurevars looks at co_names, where attributes stand as well: a call of
+    x.mean() would be taken for a look at a global `mean`.
+    """
+    steps = dis.get_instructions(code)
+    names = {step.argval for step in steps if step.opname == "LOAD_GLOBAL"}
+    return names.union(*map(_globals_read, filter(inspect.iscode, code.co_consts)))
 
 
 # ------------------------------------------------------------------ the answer

@@ -42,8 +42,9 @@ COMMON = {
     ),
     "other_value": Hint(
         "The result differs from the right one.",
-        "None of the mistakes that we know of gives this number.",
-        "Compute one small example on paper, with different numbers for real and fake.",
+        "It is none of the mistakes that this check knows.",
+        "Take a row of the exercise's table, or the smallest input you can do by hand, "
+        "and follow it through your code line by line.",
     ),
 }
 

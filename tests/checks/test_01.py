@@ -164,6 +164,12 @@ def jsd_numpy(real, fake):
     return np.float64((2 * np.log(2) - loss) / 2)
 
 
+def jsd_at_least_zero(real, fake):
+    """A bound below 0 says no more than 0 does."""
+    v = F.logsigmoid(real).mean() + F.logsigmoid(-fake).mean()
+    return max(0.0, float(v + math.log(4)) / 2)
+
+
 d_loss = lambda r, f: F.softplus(-r).mean() + F.softplus(f).mean()
 JSD_WRONG = {
     "not_halved": lambda r, f: math.log(4) - d_loss(r, f),
@@ -175,6 +181,9 @@ JSD_WRONG = {
     "plus": lambda r, f: (math.log(4) + d_loss(r, f)) / 2,
     "mean_over_both": lambda r, f: (
         (math.log(4) - F.softplus(torch.cat([-r, f])).mean()) / 2
+    ),
+    "sign_lost": lambda r, f: abs(
+        (F.logsigmoid(r).mean() + F.logsigmoid(-f).mean() + math.log(4)) / 2
     ),
 }
 
@@ -194,6 +203,13 @@ def slopes_by_autograd() -> dict:
     return slopes(*(torch.autograd.grad(loss, s)[0] for loss in losses))
 
 
+def slopes_in_d() -> dict:
+    """Differentiated by the probability D, not by the logit s."""
+    D = torch.sigmoid(torch.tensor(-10.0)).requires_grad_()
+    losses = torch.log(1 - D), -torch.log(D)
+    return slopes(*(torch.autograd.grad(loss, D)[0] for loss in losses))
+
+
 SLOPES_WRONG = {
     "sign": slopes(sigma, 1 - sigma, 1.0, 1.0),
     "exchanged": slopes(sigma - 1, -sigma),
@@ -201,6 +217,7 @@ SLOPES_WRONG = {
     "loss_not_slope": slopes(math.log(1 - sigma), 10.0, 10.0, 10.0),
     "exactly_zero": slopes(0, -1),
     "linear_losses": slopes(-sigma, sigma - 1, -1.0, 10.0),
+    "slope_in_d": slopes_in_d(),
     "four_names": {"minimax": -sigma},
     "other_value": slopes(-0.5, -0.5),
 }
@@ -278,7 +295,7 @@ RIGHT = {
     "01.pushforward": [push_loop, push_library, push_by_autograd, push_numpy],
     "01.value": [value_bce, value_loop, value_module, value_softplus],
     "01.best_discriminator": [best_bracket, best_odds, best_by_search, best_sigmoid],
-    "01.jsd": [jsd_bce, jsd_v, jsd_numpy],
+    "01.jsd": [jsd_bce, jsd_v, jsd_numpy, jsd_at_least_zero],
     "01.generator_slopes": [
         slopes(-sigma, sigma - 1),
         slopes(-4.54e-5, -0.99995),
@@ -295,6 +312,15 @@ WRONG = {
     "01.generator_slopes": SLOPES_WRONG,
     "01.wasserstein": W1_WRONG,
 }
+CASES = [(n, m, answer) for n in WRONG for m, answer in WRONG[n].items()]
+CASES += [
+    ("01.generator_slopes", "slope_in_d", slopes(-sigma, -1 / sigma)),
+    (
+        "01.generator_slopes",
+        "slope_in_d",
+        slopes(-1 / (1 - sigma), -1 / sigma, -1 / (sigma * (1 - sigma))),
+    ),
+]
 
 
 @pytest.mark.parametrize(
@@ -304,6 +330,6 @@ def test_a_right_answer_passes_however_it_is_written(name, number):
     passes(name, RIGHT[name][number])
 
 
-@pytest.mark.parametrize(("name", "mistake"), [(n, m) for n in WRONG for m in WRONG[n]])
-def test_a_wrong_answer_is_recognised_by_its_misconception(name, mistake):
-    recognised(name, mistake, WRONG[name][mistake])
+@pytest.mark.parametrize(("name", "mistake", "answer"), CASES)
+def test_a_wrong_answer_is_recognised_by_its_misconception(name, mistake, answer):
+    recognised(name, mistake, answer)

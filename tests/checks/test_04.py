@@ -29,28 +29,32 @@ def init_isinstance(m):
 
 
 def init_class_names(m):
-    """As in the PyTorch tutorial, with the linear layer added."""
+    """Nearly as in the PyTorch tutorial: whole names, and the linear layer added."""
     classname = m.__class__.__name__
-    if classname.find("Conv") != -1 or classname.find("Linear") != -1:
+    if classname in ("Conv2d", "ConvTranspose2d", "Linear"):
         m.weight.data.normal_(0.0, 0.02)
         if m.bias is not None:
             m.bias.data.fill_(0)
-    elif classname.find("BatchNorm") != -1:
+    elif classname == "BatchNorm2d":
         m.weight.data.normal_(1.0, 0.02)
         m.bias.data.fill_(0)
 
 
+OURS = (nn.Conv2d, nn.ConvTranspose2d, nn.Linear, nn.BatchNorm2d)
+
+
 def init_parameters(m):
+    """Every bias, that of any layer; weights where they are asked for."""
     with torch.no_grad():
         for name, p in m.named_parameters(recurse=False):
             if name == "bias":
                 p.zero_()
-            else:
+            elif isinstance(m, OURS):
                 p.copy_(0.02 * torch.randn_like(p) + (p.ndim == 1))
 
 
 def init_new_parameters(m):
-    if hasattr(m, "weight"):
+    if type(m) in OURS:
         shape = m.weight.shape
         drawn = np.random.default_rng().normal(len(shape) == 1, 0.02, shape)
         m.weight = nn.Parameter(torch.tensor(drawn, dtype=torch.float32))
@@ -75,6 +79,38 @@ def initialising(conv=(0.0, 0.02), norm=(1.0, 0.02), kinds=None, bias=0.0, law=N
     return init
 
 
+def init_tutorial(m):
+    """As in the PyTorch tutorial, with the linear layer added: BatchNorm1d, too."""
+    classname = m.__class__.__name__
+    if classname.find("Conv") != -1 or classname.find("Linear") != -1:
+        m.weight.data.normal_(0.0, 0.02)
+        if m.bias is not None:
+            m.bias.data.fill_(0)
+    elif classname.find("BatchNorm") != -1:
+        m.weight.data.normal_(1.0, 0.02)
+        m.bias.data.fill_(0)
+
+
+def init_norms(m):
+    name = m.__class__.__name__
+    if "Conv" in name or "Linear" in name:
+        nn.init.normal_(m.weight, 0, 0.02)
+        if m.bias is not None:
+            nn.init.zeros_(m.bias)
+    elif "Norm" in name and m.weight is not None:
+        nn.init.normal_(m.weight, 1, 0.02)
+        nn.init.zeros_(m.bias)
+
+
+def init_whatever_has_a_weight(m):
+    if isinstance(m, nn.BatchNorm2d):
+        nn.init.normal_(m.weight, 1, 0.02)
+    elif hasattr(m, "weight"):
+        nn.init.normal_(m.weight, 0, 0.02)
+    if getattr(m, "bias", None) is not None:
+        nn.init.zeros_(m.bias)
+
+
 def init_lost(m):
     if isinstance(m, nn.Conv2d):
         weight = torch.randn_like(m.weight) * 0.02
@@ -93,6 +129,7 @@ INIT_WRONG = {
     "variance": initialising(conv=(0.0, root), norm=(1.0, root)),
     "uniform": initialising(conv=(-0.02, 0.02), law=nn.init.uniform_),
     "bias_not_zero": initialising(bias=None),
+    "others_changed": init_whatever_has_a_weight,
 }
 
 # ------------------------------------------------------------------ 04.sizes
@@ -213,6 +250,37 @@ def step_zero_at_top(G, D, real, z_d, z_g, d_opt, g_opt):
     g_opt.step()
 
 
+def step_detached_cleared_at_the_top(G, D, real, z_d, z_g, d_opt, g_opt):
+    """Harmless: detached fakes leave no gradient of D's loss in G."""
+    for opt in (d_opt, g_opt):
+        opt.zero_grad()
+    (F.softplus(-D(real)).mean() + F.softplus(D(G(z_d).detach())).mean()).backward()
+    d_opt.step()
+    F.softplus(-D(G(z_g))).mean().backward()
+    g_opt.step()
+
+
+def clearing(before=(), after=(), between=(), attached=False):
+    """The step with zero_grad only at these places, each "", "d", "g" or "dg"."""
+
+    def step(G, D, real, z_d, z_g, d_opt, g_opt):
+        fake = G(z_d) if attached else G(z_d).detach()
+        if "d" in before:
+            d_opt.zero_grad()
+        (F.softplus(-D(real)).mean() + F.softplus(D(fake)).mean()).backward()
+        d_opt.step()
+        if "d" in after or "d" in between:
+            d_opt.zero_grad()
+        if "g" in between:
+            g_opt.zero_grad()
+        F.softplus(-D(G(z_g))).mean().backward()
+        g_opt.step()
+        if "g" in after:
+            g_opt.zero_grad()
+
+    return step
+
+
 def step_frozen_for_ever(G, D, real, z_d, z_g, d_opt, g_opt):
     step_no_grad(G, D, real, z_d, z_g, d_opt, g_opt)
     D.requires_grad_(False)
@@ -277,6 +345,15 @@ STEP_WRITTEN = [
     ("old_gradients", step_as_found),
     ("d_steps_too", step_half_repaired),
     ("g_does_not_move", step_g_detached),
+    ("neither_cleared", clearing()),
+    ("neither_cleared", clearing(attached=True)),
+    ("neither_cleared", clearing(after="dg")),
+    ("neither_cleared", clearing(after="dg", attached=True)),
+    ("d_not_cleared", clearing(between="g")),
+    ("d_not_cleared", clearing(between="dg")),
+    ("d_not_cleared", clearing(after="d", between="g", attached=True)),
+    ("g_not_cleared", clearing(before="d")),
+    ("g_not_cleared", clearing(before="d", attached=True)),
 ]
 
 # ------------------------------------------------------------------ 04.resume
@@ -450,6 +527,23 @@ def sample_detached(G, z):
     return out.tolist()
 
 
+def sample_frozen_meanwhile(G, z):
+    was, free = G.training, [p.requires_grad for p in G.parameters()]
+    images = G.eval().requires_grad_(False)(z)
+    for p, one in zip(G.parameters(), free, strict=True):
+        p.requires_grad_(one)
+    G.train(was)
+    return images
+
+
+def sample_left_frozen(G, z):
+    was = G.training
+    G.requires_grad_(False)
+    images = G.eval()(z)
+    G.train(was)
+    return images
+
+
 def sampling(
     before=lambda G: G.eval(), after=None, latents=lambda z: z, out=lambda x: x
 ):
@@ -476,6 +570,7 @@ SAMPLE_WRONG = {
     "fresh_latents": sampling(latents=torch.randn_like),
     "rescaled": sampling(out=lambda x: (x + 1) / 2),
     "keeps_graph": sample_with_graph,
+    "left_frozen": sample_left_frozen,
     "left_in_eval": sampling(after=lambda G: None),
     "left_in_training": sampling(after=lambda G: G.train()),
     "shape": sampling(out=lambda x: x.mean(0)),
@@ -583,6 +678,7 @@ RIGHT = {
     "04.step": [
         step_no_grad,
         step_without_detach,
+        step_detached_cleared_at_the_top,
         step_by_autograd,
         step_two_backwards,
     ],
@@ -592,7 +688,13 @@ RIGHT = {
         (save_copies, load_copies),
         (save_everything, load_everything),
     ],
-    "04.sample": [sample_plain, sample_copy, sample_one_by_one, sample_detached],
+    "04.sample": [
+        sample_plain,
+        sample_copy,
+        sample_one_by_one,
+        sample_detached,
+        sample_frozen_meanwhile,
+    ],
     "04.slerp": [slerp_where, slerp_loops, slerp_basis, slerp_numpy],
 }
 WRONG = {
@@ -606,6 +708,7 @@ WRONG = {
 CASES = [(n, m, answer) for n in WRONG for m, answer in WRONG[n].items()]
 wide = 0.02 * math.sqrt(3)  # a uniform law with the right deviation
 CASES += [("04.init", "uniform", initialising((-wide, wide), law=nn.init.uniform_))]
+CASES += [("04.init", "others_changed", init) for init in (init_tutorial, init_norms)]
 CASES += [("04.step", m, answer) for m, answer in STEP_WRITTEN]
 CASES += [("04.resume", m, answer) for m, answer in RESUME_WRITTEN]
 

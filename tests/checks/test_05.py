@@ -162,6 +162,12 @@ def frechet_two_repaired(mean1, cov1, mean2, cov2):
     return (mean1 - mean2).norm() + torch.trace(cov1 + cov2 - sqrtm(cov1 @ cov2))
 
 
+def frechet_of_variances(mean1, cov1, mean2, cov2):
+    """As if features did not go together at all."""
+    std1, std2 = cov1.diagonal().sqrt(), cov2.diagonal().sqrt()
+    return (mean1 - mean2).square().sum() + (std1 - std2).square().sum()
+
+
 # ------------------------------------------------------------------ 05.floor
 
 
@@ -341,6 +347,25 @@ def inside(x, y, k):
     return torch.cdist(x, y) <= reach(y, k)
 
 
+def prc_one_table(fake, real, k):
+    """Right, from one table of distances."""
+    d = torch.cdist(fake, real)
+    precision = (d <= reach(real, k)[None, :]).any(dim=1).float().mean()
+    return precision, (d <= reach(fake, k)[:, None]).any(dim=0).float().mean()
+
+
+def prc_recall_along_the_wrong_axis(fake, real, k):
+    d = torch.cdist(fake, real)
+    precision = (d <= reach(real, k)[None, :]).any(dim=1).float().mean()
+    return precision, (d <= reach(fake, k)[:, None]).any(dim=1).float().mean()
+
+
+def prc_precision_along_the_wrong_axis(fake, real, k):
+    d = torch.cdist(fake, real)
+    precision = (d <= reach(real, k)[None, :]).any(dim=0).float().mean()
+    return precision, (d <= reach(fake, k)[:, None]).any(dim=0).float().mean()
+
+
 PRECISION_WRONG = {
     "exchanged": lambda f, r, k: prc_torch(r, f, k),
     "counts_itself": lambda f, r, k: prc_torch(f, r, k - 1),
@@ -362,6 +387,7 @@ PRECISION_WRONG = {
         inside(f, r, k).any(0).float().mean(),
     ),
     "precision_twice": lambda f, r, k: (share(f, r, k), share(f, r, k)),
+    "wrong_axis": both(lambda x, y, k: inside(x, y, k).any(0).float().mean()),
     "shape": lambda f, r, k: share(f, r, k),
 }
 
@@ -450,7 +476,13 @@ RIGHT = {
     ],
     "05.floor": [floor_simulated, floor_numpy, lambda n: 3 / (2 * n)],
     "05.kernel": [kid_diagonal, kid_masks, kid_loops, kid_numpy],
-    "05.precision_recall": [prc_torch, prc_topk, prc_loop, prc_numpy],
+    "05.precision_recall": [
+        prc_torch,
+        prc_topk,
+        prc_loop,
+        prc_numpy,
+        prc_one_table,
+    ],
     "05.memorisation": [copies_torch, copies_numpy, copies_loop, copies_expanded],
 }
 WRONG = {
@@ -467,8 +499,11 @@ other_axis = lambda p: kl(p, p.mean(1)[:, None]).sum(1).mean().exp()
 CASES += [
     ("05.inception", "uniform_marginal", other_axis),
     ("05.frechet", "elementwise_product", frechet_as_found),
+    ("05.frechet", "elementwise_product", frechet_of_variances),
     ("05.frechet", "elementwise_root", frechet_one_repaired),
     ("05.frechet", "no_factor", frechet_two_repaired),
+    ("05.precision_recall", "wrong_axis", prc_recall_along_the_wrong_axis),
+    ("05.precision_recall", "wrong_axis", prc_precision_along_the_wrong_axis),
 ]
 
 

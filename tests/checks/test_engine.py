@@ -351,6 +351,52 @@ def test_values_from_outside_a_wrong_answer_are_named():
     assert not verdict.passed and "`scale_of_another_cell`" in verdict.message
 
 
+limit, mean, clamp = 1.0, 3.0, 0.5
+
+
+def looks_inside(real, fake):
+    return sum(min(float(s), limit) for s in real)
+
+
+def looks_deep_inside(real, fake):
+    def bounded(s):
+        return (lambda x: min(x, limit))(float(s))
+
+    return sum(bounded(s) for s in real)
+
+
+@pytest.mark.parametrize("answer", [looks_inside, looks_deep_inside])
+def test_values_from_outside_are_named_wherever_they_are_used(answer):
+    assert "`limit`" in grade(NAME, answer).message
+
+
+def test_a_method_of_that_name_is_no_value_from_outside():
+    """An attribute is called as the global is; on Python 3.11 they look alike."""
+    verdict = grade(NAME, lambda real, fake: real.mean() + fake.clamp(max=0).mean())
+    assert not verdict.passed and "outside" not in verdict.message
+
+
+def test_an_own_variable_of_that_name_is_no_value_from_outside():
+    def own(real, fake):
+        mean = real.sum() / len(real)
+        return mean + sum(0 * limit for limit in range(2))
+
+    verdict = grade(NAME, own)
+    assert not verdict.passed and "outside" not in verdict.message
+
+
+def test_a_wrong_answer_with_a_closure_is_answered_as_any_other():
+    def scaled(by):
+        def answer(real, fake):
+            return by * (F.logsigmoid(real).mean() + F.logsigmoid(-fake).mean())
+
+        return answer
+
+    verdict = grade(NAME, scaled(-1))
+    assert (verdict.status, verdict.misconception) == ("failed", "sign")
+    assert "outside" not in verdict.message
+
+
 @pytest.mark.parametrize("name", exercises())
 def test_untouched_stub_is_not_attempted(name):
     def stub(*arguments):
