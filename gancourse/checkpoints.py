@@ -28,7 +28,7 @@ _NAME = re.compile(r"step(\d{7,})-([0-9a-f]{16})\.pt")
 def save(state: State, folder: str | Path, keep: int = 3) -> Path | None:
     """Write the run to `folder`; returns the new file (None on ranks above 0).
 
-    Raises CheckpointError when it can not be written; files that stood there before
+    Raises CheckpointError when it cannot be written; files that stood there before
     are never touched until the new one has been read back.
     """
     if dist.is_initialized() and dist.get_rank() > 0:
@@ -181,7 +181,7 @@ def latest(folder: str | Path) -> dict | None:
         a_file, generations = folder.is_file(), _generations(folder)
     except OSError as error:
         raise CheckpointError(
-            f"'{storage.shown(folder)}' can not be read ({error.strerror}). It was "
+            f"'{storage.shown(folder)}' cannot be read ({error.strerror}). It was "
             "left as it is. Check that its drive is there, or name another folder."
         ) from None
     if a_file:
@@ -244,7 +244,7 @@ def _read(path: Path) -> bytes:
         data = path.read_bytes()
     except OSError as error:
         raise CheckpointError(
-            f"'{path.name}' can not be read ({error.strerror}). It was left as it is. "
+            f"'{path.name}' cannot be read ({error.strerror}). It was left as it is. "
             "Check its permissions."
         ) from None
     named = _NAME.fullmatch(path.name)
@@ -276,5 +276,5 @@ def _what_stands(folder: Path, skip: Path | None = None) -> str:
     try:
         steps = [step for step, path in _generations(folder) if path != skip]
     except OSError:  # a network drive that has gone
-        return "What was saved there can not be looked at now."
+        return "What was saved there cannot be looked at now."
     return f"Your last saved step is {steps[0]}." if steps else "No step is saved yet."

@@ -59,7 +59,7 @@ def start(args) -> int:
 
 
 def _become(command: list[str], environment: dict[str, str]) -> int:
-    """JupyterLab in place of this process, or its exit status where that can not be."""
+    """JupyterLab in place of this process, or its exit status where that cannot be."""
     if sys.platform != "win32":  # exec there leaves the terminal, and splits at spaces
         os.execve(sys.executable, command, environment)
     lab = subprocess.Popen(command, env=environment)

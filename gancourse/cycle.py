@@ -43,7 +43,7 @@ class ImagePool(nn.Module):
         super().__init__()
         if size < 0:
             raise GancourseError(
-                f"A pool of {size} pictures can not be made. Choose 0 or more."
+                f"A pool of {size} pictures cannot be made. Choose 0 or more."
             )
         self.size = size
         self.register_buffer("pictures", torch.zeros(size, *shape))

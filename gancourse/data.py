@@ -40,7 +40,7 @@ def _checksums(sums: Path) -> dict[str, str]:
         return {name.strip(): digest for digest, name in pairs}
     except (OSError, ValueError):
         raise GancourseError(
-            "Course data is damaged: its list of checksums can not be read. Your own "
+            "Course data is damaged: its list of checksums cannot be read. Your own "
             f"files are untouched. {_RESTORE}"
         ) from None
 
@@ -239,7 +239,7 @@ class Mixture:
         else:
             return
         raise GancourseError(
-            f"A mixture of Gaussians can not be made: {wrong}. Nothing was drawn. Give "
+            f"A mixture of Gaussians cannot be made: {wrong}. Nothing was drawn. Give "
             "finite centres, a std of at least 0, and a share of at least 0 for each."
         )
 
@@ -429,7 +429,7 @@ def _check_size(size: int, n: int | None) -> None:
         kind = "a density" if n is None else f"{n} samples"
         most = "" if n is None else f" and at most {n}"
         raise GancourseError(
-            f"A batch of {size!r} can not be drawn from {kind}. Choose a whole batch "
+            f"A batch of {size!r} cannot be drawn from {kind}. Choose a whole batch "
             f"size of at least 1{most}."
         )
 

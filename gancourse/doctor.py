@@ -60,7 +60,7 @@ def check_torch() -> Finding:
         return Finding(
             "torch",
             FAULT,
-            f"can not be imported: {_first_line(error)}",
+            f"cannot be imported: {_first_line(error)}",
             _torch_remedy(error),
         )
     if not hasattr(torch, "__version__"):  # a folder or a file of that name
@@ -107,7 +107,7 @@ def check_torchvision() -> Finding:
         elif "torchvision::nms" in str(error):
             what = "was built for another torch (operator torchvision::nms is missing)"
         else:
-            what = f"can not be imported: {_first_line(error)}"
+            what = f"cannot be imported: {_first_line(error)}"
         return Finding("torchvision", FAULT, what, torchvision_remedy())
     return Finding("torchvision", OK, torchvision.__version__)
 
@@ -255,7 +255,7 @@ def check_device() -> Finding:
     if _disagreement(torch.device("cpu")) != 0:
         return Finding("device", FAULT, "the CPU computes no two equal results", "")
     if said:
-        what = f"CPU; the GPU can not be used: {_first_line(said[0].message)}"
+        what = f"CPU; the GPU cannot be used: {_first_line(said[0].message)}"
         return Finding("device", NOTE, what, "Update the driver, or go on without it.")
     why = "" if torch.version.cuda is None else " (this torch finds no GPU)"
     return Finding("device", OK, f"CPU{why}: everything runs, a GPU is not needed")
@@ -400,7 +400,7 @@ def check_notebooks() -> Finding:
 def check_folders() -> Finding:
     """Can anything be written where one works, and where caches go?"""
     if not _writable(tempfile.gettempdir()):
-        what = f"the temporary folder {tempfile.gettempdir()} can not be written to"
+        what = f"the temporary folder {tempfile.gettempdir()} cannot be written to"
         return Finding("folders", FAULT, what, "Set TMPDIR to a folder of your own.")
     try:
         here = os.getcwd()
@@ -420,7 +420,7 @@ def check_folders() -> Finding:
         ("cache", cache, "XDG_CACHE_HOME"),
     ]:
         if not _writable(folder):
-            what = f"the {what} folder ({folder}) can not be written to"
+            what = f"the {what} folder ({folder}) cannot be written to"
             cure = (
                 f"Set {name} to a folder of your own. Until then caches are temporary."
             )
@@ -473,7 +473,7 @@ def check_settings() -> Finding:
     try:
         return Finding("profile", OK, course.profile())
     except (ImportError, OSError, RuntimeError, GancourseError):
-        return Finding("profile", NOTE, "unknown as long as torch can not be imported")
+        return Finding("profile", NOTE, "unknown as long as torch cannot be imported")
 
 
 # ------------------------------------------------------------------ all of them

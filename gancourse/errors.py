@@ -10,4 +10,4 @@ class NonFinite(GancourseError):
 
 
 class CheckpointError(GancourseError):
-    """A checkpoint can not be read, written or continued."""
+    """A checkpoint cannot be read, written or continued."""

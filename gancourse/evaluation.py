@@ -106,7 +106,7 @@ def _check(fake: Tensor, real: Tensor, least: int) -> None:
             )
     if fake.shape[1] != real.shape[1]:
         raise GancourseError(
-            f"Features of {fake.shape[1]} and of {real.shape[1]} numbers can not be "
+            f"Features of {fake.shape[1]} and of {real.shape[1]} numbers cannot be "
             "compared. Make both with evaluation.features."
         )
 

@@ -45,7 +45,7 @@ class Facades(NamedTuple):
 def _check(n: int, size: int) -> None:
     if not whole(n, 1) or not whole(size, UNITS) or size % UNITS:
         raise GancourseError(
-            f"{n!r} façades of {size!r} pixels can not be drawn: there must be at "
+            f"{n!r} façades of {size!r} pixels cannot be drawn: there must be at "
             f"least one and the side must be a multiple of {UNITS}. Choose 64, 128 or "
             "256."
         )

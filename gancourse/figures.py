@@ -151,7 +151,7 @@ def show_points(
 
 
 def show_field(D, ax: Axes, extent: float = 3.0, side: int = 80) -> Axes:
-    """Shade the plane by D's logit: blue real, red fake, white where D can not tell."""
+    """Shade the plane by D's logit: blue real, red fake, white where D cannot tell."""
     line = torch.linspace(-extent, extent, side)
     points = torch.cartesian_prod(line, line)
     with torch.no_grad():

@@ -44,7 +44,7 @@ def grade(folder: Path, feedback: Path) -> Iterator[Mark]:
     """A Mark for each exercise of each submission in `folder`, as they are ready.
 
     Whoever handed in is the folder NAME/, or NAME in NAME.ipynb or NAME_05_….ipynb.
-    What can not be marked gets one row without points. Pages for the learners are
+    What cannot be marked gets one row without points. Pages for the learners are
     written into `feedback`, NAME/NN_….html.
     """
     masters = {path.name[:2]: path for path in release.solutions()}

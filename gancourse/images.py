@@ -136,7 +136,7 @@ def _content(file: Path) -> bytes:
         content = file.read_bytes()
     except OSError as error:
         raise GancourseError(
-            f"'{file.name[-60:]}' can not be read: {error.strerror}. Check who may "
+            f"'{file.name[-60:]}' cannot be read: {error.strerror}. Check who may "
             "read it, or make a copy of your own."
         ) from None
     if not content:

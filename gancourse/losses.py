@@ -39,7 +39,7 @@ def same_shape(x: Tensor, target: Tensor) -> None:
     has a mean as well, and it is the wrong one."""
     if x.shape != target.shape:
         raise GancourseError(
-            f"Pictures of {tuple(x.shape)} can not be compared with targets of "
+            f"Pictures of {tuple(x.shape)} cannot be compared with targets of "
             f"{tuple(target.shape)}, pixel by pixel. Give G as many outputs as the "
             "target has channels."
         )

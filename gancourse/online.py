@@ -1,7 +1,7 @@
 """The network, for the few things that are fetched once and on request.
 
 What is fetched is whole or not there; without a network a sentence comes within five
-seconds. Files are kept in the user's cache, or, where that can not be written to, in a
+seconds. Files are kept in the user's cache, or, where that cannot be written to, in a
 temporary folder.
 """
 
@@ -158,7 +158,7 @@ _made: list[Path] = []  # the temporary folder, once it was needed
 def _temporary() -> Path:
     if not _made:
         _made.append(Path(tempfile.mkdtemp(prefix="gancourse-cache-")))
-        print(f"The cache can not be written to: fetched files go to {_made[0]}.")
+        print(f"The cache cannot be written to: fetched files go to {_made[0]}.")
     return _made[0]
 
 

@@ -39,7 +39,7 @@ def page(book) -> str:
 
 
 def mathml(tex: str, display: str = "inline") -> str:
-    """A formula as MathML; one that can not be converted stays readable as TeX."""
+    """A formula as MathML; one that cannot be converted stays readable as TeX."""
     try:
         return convert(tex, display=display)
     except Exception:  # the converter's errors have no common class

@@ -146,7 +146,7 @@ def downsample(images: Tensor, factor: int) -> Tensor:
     height, width = images.shape[-2:]
     if height % factor or width % factor:
         raise GancourseError(
-            f"A picture of {width}×{height} can not be reduced by {factor} exactly. "
+            f"A picture of {width}×{height} cannot be reduced by {factor} exactly. "
             f"Resize it to multiples of {factor} first."
         )
     return _bicubic(images, [height // factor, width // factor])

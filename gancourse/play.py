@@ -305,7 +305,7 @@ def _check_batch(game: str, size: int) -> None:
         )
     if size % world:
         raise GancourseError(
-            f"--batch-size {size} can not be shared equally by {world} processes, and "
+            f"--batch-size {size} cannot be shared equally by {world} processes, and "
             f"nothing was started. Choose a multiple of {world}."
         )
 

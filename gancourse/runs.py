@@ -376,7 +376,7 @@ def table(outcome: dict) -> str:
 
 
 def need_papermill() -> None:
-    """Say what to install where notebooks can not be executed."""
+    """Say what to install where notebooks cannot be executed."""
     try:
         import nbconvert  # noqa: F401
         import papermill  # noqa: F401

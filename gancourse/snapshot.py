@@ -134,7 +134,7 @@ def check(name: str, contents: object, size: int) -> None:
     lacking = [k for k, t in _SCHEMA.items() if not isinstance(contents.get(k, ...), t)]
     if lacking:
         raise CheckpointError(
-            f"'{name}' lacks {', '.join(lacking)[:120]}, so the run can not continue "
+            f"'{name}' lacks {', '.join(lacking)[:120]}, so the run cannot continue "
             "exactly. It was left as it is. Use an older checkpoint, or start again."
         )
     # Entries may be shared: a few bytes can stand for 2^60 of them.

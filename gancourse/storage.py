@@ -75,7 +75,7 @@ def write_atomically(path: Path, data: bytes) -> None:
         with contextlib.suppress(OSError):
             temporary.unlink()
         raise
-    # Some file systems (network drives, Windows) can not fsync a folder: the file
+    # Some file systems (network drives, Windows) cannot fsync a folder: the file
     # itself is complete all the same, only the rename may be lost with the power.
     with contextlib.suppress(OSError):
         descriptor = os.open(path.parent, os.O_RDONLY)
@@ -121,7 +121,7 @@ def why_not(error: OSError, size: int) -> tuple[str, str]:
         full = f"the disk is full (this needs {max(1, size // 1024):,} KB)"
         return full, "Free some space, or choose another folder."
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-        return "the folder can not be written to", "Choose another folder."
+        return "the folder cannot be written to", "Choose another folder."
     if error.errno in (errno.ENOTDIR, errno.EEXIST):
         return "a file stands where a folder should be", "Name a folder instead."
     return f"the disk answered: {error.strerror or error}", "Choose another folder."
@@ -136,7 +136,7 @@ def lock(folder: Path) -> None:
     """Make the folder and own it; the system frees the locks of dead processes.
 
     Raises CheckpointError when another live process owns it, OSError when the folder
-    can not be made or written to. Harmless when this process owns it already.
+    cannot be made or written to. Harmless when this process owns it already.
     """
     folder.mkdir(parents=True, exist_ok=True)
     try:

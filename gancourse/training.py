@@ -402,7 +402,7 @@ def _distribute(game, device: torch.device, batch_size: int) -> None:
     """Wrap each player of `game` in PyTorch's DistributedDataParallel."""
     if batch_size % dist.get_world_size():
         raise GancourseError(
-            f"A batch of {batch_size} can not be shared equally by "
+            f"A batch of {batch_size} cannot be shared equally by "
             f"{dist.get_world_size()} processes, and nothing was started. Choose a "
             "batch size that they divide."
         )
@@ -414,7 +414,7 @@ def _distribute(game, device: torch.device, batch_size: int) -> None:
             player = nn.SyncBatchNorm.convert_sync_batchnorm(player)
         elif normed and name in game.discriminators:
             raise GancourseError(
-                f"{name} has BatchNorm, which several CPU processes can not share, and "
+                f"{name} has BatchNorm, which several CPU processes cannot share, and "
                 "nothing was started. Use one process, or a game without BatchNorm in "
                 "D (for DCGAN: norm=False)."
             )

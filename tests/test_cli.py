@@ -99,7 +99,7 @@ WRONG = {
     ),
     "folder of no run": (["sample", "nowhere", "--out", "a.png"], "nowhere"),
     "a file for a folder": (["train", "mlp", "--save", "file"], "'file'"),
-    "folder that can not be": (["train", "mlp", "--save", "file/run"], "file"),
+    "folder that cannot be": (["train", "mlp", "--save", "file/run"], "file"),
     "results into a file": (["run", "01", "--out", "file"], "file"),
     "working copy in a file": (["start", "--dir", "file"], "file"),
     "photograph that is not there": (
@@ -619,7 +619,7 @@ def test_two_processes_play_every_game_or_say_why_not(game, tmp_path):
         timeout=300,
     )
     played = "Saved step 2" in done.stdout
-    assert played or "several CPU processes can not share" in done.stderr
+    assert played or "several CPU processes cannot share" in done.stderr
     assert played or game in ("dcgan", "conditional")
 
 

@@ -254,7 +254,7 @@ _STEP = CLEARING | {
         "One d_opt.step().",
     ),
     "left_frozen": Hint(
-        "After your step some weights can not be trained any more.",
+        "After your step some weights cannot be trained any more.",
         "requires_grad_(False) holds until somebody takes it back.",
         "D.requires_grad_(True) when G's move is over.",
     ),
@@ -380,7 +380,7 @@ _TWO_THIRDS = {
     ),
     "zero": Hint(
         "A d_loss of 0 means that D wins.",
-        "Here the samples are fine, so D can not be sure of anything.",
+        "Here the samples are fine, so D cannot be sure of anything.",
         "Take p_g = p_data and ask which constant D is best.",
     ),
 }

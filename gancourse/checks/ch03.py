@@ -288,7 +288,7 @@ _SMOOTHING = {
     ),
     "at_the_label": Hint(
         "Your number is far above log 4.",
-        "D does not answer `label`: it can not tell reals from fakes any more.",
+        "D does not answer `label`: it cannot tell reals from fakes any more.",
         "Half of what it sees has the target `label`, half 0. Which constant is best?",
     ),
     "is_d": Hint(

@@ -204,7 +204,7 @@ _PENALTY = {
         "flatten(1) first: a sample's gradient is one long vector.",
     ),
     "no_create_graph": Hint(
-        "The value is right, and the critic can not learn from it.",
+        "The value is right, and the critic cannot learn from it.",
         "Without create_graph the gradient is a plain number: it has no derivative.",
         "torch.autograd.grad(..., create_graph=True), and no .item() or .detach().",
     ),

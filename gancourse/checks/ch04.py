@@ -79,7 +79,7 @@ def _initialised(answer, seed: int) -> dict:
             "conv": nn.Conv2d(16, 64, 4, 2, 1),
             "biased": nn.ConvTranspose2d(8, 64, 4, 2, 1),
         }
-        others = (nn.BatchNorm1d(8), nn.Embedding(5, 4), nn.LayerNorm(8))
+        others = (nn.Embedding(5, 4), nn.LayerNorm(8))
         for m in others:
             nn.init.constant_(m.weight, 0.7)
         before = {name: m.weight.detach().clone() for name, m in layers.items()}
@@ -351,7 +351,7 @@ _SAMPLE = {
         "Sample under torch.no_grad().",
     ),
     "left_frozen": Hint(
-        "After your call G's weights can not be trained any more.",
+        "After your call G's weights cannot be trained any more.",
         "requires_grad_(False) holds until somebody takes it back.",
         "Sample under torch.no_grad() instead: it ends by itself.",
     ),

@@ -266,7 +266,7 @@ _STEP = CLEARING | {
         "First everything about D, with d_opt.step(); then everything about G.",
     ),
     "left_frozen": Hint(
-        "After your step some weights can not be trained any more.",
+        "After your step some weights cannot be trained any more.",
         "requires_grad_(False) holds until somebody takes it back.",
         "D.requires_grad_(True) when G's move is over.",
     ),

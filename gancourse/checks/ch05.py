@@ -78,7 +78,7 @@ _INCEPTION = {
         "exp of + the mean divergence; log p(y|x) − log p(y), in this order.",
     ),
     "variety_only": Hint(
-        "Images that the judge can not read at all get the best score.",
+        "Images that the judge cannot read at all get the best score.",
         "You measure only how evenly the classes occur.",
         "Log score = entropy of the mean − mean entropy. The second part is missing.",
     ),

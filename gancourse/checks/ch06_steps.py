@@ -292,7 +292,7 @@ _HEAL = {
         "d_opt.step() after d_loss.backward().",
     ),
     "left_frozen": Hint(
-        "After your epoch some weights can not be trained any more.",
+        "After your epoch some weights cannot be trained any more.",
         "requires_grad_(False) holds until somebody takes it back.",
         "D.requires_grad_(True) when G's move is over.",
     ),

@@ -137,7 +137,7 @@ _PROJECTION = {
         "ψ(φ) + ⟨v_y, φ⟩.",
     ),
     "psi_of_the_class": Hint(
-        "Without the label your D can not say whether a picture is real.",
+        "Without the label your D cannot say whether a picture is real.",
         "ψ is given the class vector instead of the features.",
         "psi(phi): that part does not know the label.",
     ),

@@ -199,7 +199,7 @@ _GENERATOR_LOSS = {
         "Multiply the distance by l1.",
     ),
     "unconditional": Hint(
-        "Your D can not tell a house that follows its plan from one that does not.",
+        "Your D cannot tell a house that follows its plan from one that does not.",
         "You show it the picture alone. It was trained on pairs.",
         "torch.cat([x, fake], 1): the condition first, then the picture.",
     ),

@@ -436,7 +436,7 @@ _BEST = {
     ),
     "no_loss": Hint(
         "No answer can have a loss of 0 here.",
-        "One picture can not be equal to several that differ.",
+        "One picture cannot be equal to several that differ.",
         "The distance from each original, squared, weighted with its share.",
     ),
 }

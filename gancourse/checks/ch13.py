@@ -294,7 +294,7 @@ _OBJECTIVES = {
         "D has a loss of its own: softplus(−real) + softplus(fake), as means.",
     ),
     "d_gets_content_and_style": Hint(
-        "D's loss changes with terms that D can not change.",
+        "D's loss changes with terms that D cannot change.",
         "Content and style are G's errors.",
         "D's loss is made of its logits only.",
     ),

@@ -58,7 +58,7 @@ def grade(name: str, answer: object) -> Verdict:
     except Exception as error:  # locks, open files, generators: whatever has no copy
         kind = type(answer).__name__
         return Verdict(
-            "error", f"This {kind} can not be sent to the checker: {str(error)[:150]}"
+            "error", f"This {kind} cannot be sent to the checker: {str(error)[:150]}"
         )
     return _outside(answer, _WORKER.ask(name, payload))
 

@@ -201,7 +201,7 @@ def _silent(why: str, seconds: float) -> Verdict:
             "timeout", f"Stopped after {seconds:g} s: does every loop in it end?"
         )
     if why == "garbled":
-        return Verdict("error", "Its result can not be read: it is no plain data.")
+        return Verdict("error", "Its result cannot be read: it is no plain data.")
     if why in ("exit", "closed"):
         return Verdict("error", "It ended the program before it gave a result.")
     return Verdict("error", f"The program crashed ({why}) before it gave a result.")

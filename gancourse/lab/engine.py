@@ -46,7 +46,7 @@ class Frame(NamedTuple):
     g_loss: float
     coverage: float  # share of 256 real points that a fake is close to
     modes: int | None  # covered, where the law has separate modes
-    middle: float  # the logit at which D can not tell
+    middle: float  # the logit at which D cannot tell
     verdict: health.Verdict | None  # None: too early to tell
 
 
@@ -213,7 +213,7 @@ class Engine:
         return -len(fake) * torch.autograd.grad(g_loss, fake)[0]
 
     def _middle(self) -> float:
-        """Where D can not tell: logit 0, but 1/2 for least squares, whose targets are 0
+        """Where D cannot tell: logit 0, but 1/2 for least squares, whose targets are 0
         and 1, and halfway between real and fake where only differences count."""
         if self.recipe.loss == "least squares":
             return 0.5

@@ -186,7 +186,7 @@ class GanLab:
 
 
 def shade(frame: Frame, loss: str) -> torch.Tensor:
-    """D's field in [0, 1]: 0 surely fake, 1 surely real, 1/2 can not tell.
+    """D's field in [0, 1]: 0 surely fake, 1 surely real, 1/2 cannot tell.
 
     The sigmoid of the logit, measured from D's own middle; logits of least squares are
     made four times as large, since they stay between 0 and 1.

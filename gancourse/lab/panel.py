@@ -2,7 +2,7 @@
 
 An *engine* says which `controls` it has, and answers values of them with pictures. The
 browser asks, one question at a time, and the kernel answers: nothing runs by itself, so
-it also works where a kernel can not speak first (Colab). Long work is done in small
+it also works where a kernel cannot speak first (Colab). Long work is done in small
 steps: as long as an answer says `more`, the browser asks again.
 
 JupyterLab lets such questions in while a cell is running, in another thread. So one

@@ -2,7 +2,7 @@
 
 What several layers of a trained net say of one place, side by side, is that place's
 hypercolumn (Hariharan et al. 2015); Larsson et al. 2016 colour photographs from them. A
-few dozen photographs can not teach what fur is. The VGG has been shown a million, and
+few dozen photographs cannot teach what fur is. The VGG has been shown a million, and
 has only to be told which colour fur has.
 """
 

@@ -27,7 +27,7 @@ class CaptionEncoder(nn.Module):
         self.gru = nn.GRU(embedding, features, batch_first=True)
 
     def forward(self, caption: Tensor) -> Tensor:
-        # What comes after the last word can not change the state at the last word.
+        # What comes after the last word cannot change the state at the last word.
         states, _ = self.gru(self.embedding(caption))
         last = (caption > 0).sum(1).clamp_min(1) - 1
         return states[torch.arange(len(caption)), last]

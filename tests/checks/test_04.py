@@ -80,7 +80,7 @@ def initialising(conv=(0.0, 0.02), norm=(1.0, 0.02), kinds=None, bias=0.0, law=N
 
 
 def init_tutorial(m):
-    """As in the PyTorch tutorial, with the linear layer added: BatchNorm1d, too."""
+    """As in the PyTorch tutorial, with the linear layer added."""
     classname = m.__class__.__name__
     if classname.find("Conv") != -1 or classname.find("Linear") != -1:
         m.weight.data.normal_(0.0, 0.02)
@@ -670,6 +670,7 @@ SLERP_WRONG = {
 RIGHT = {
     "04.init": [
         init_isinstance,
+        init_tutorial,
         init_class_names,
         init_parameters,
         init_new_parameters,
@@ -708,7 +709,7 @@ WRONG = {
 CASES = [(n, m, answer) for n in WRONG for m, answer in WRONG[n].items()]
 wide = 0.02 * math.sqrt(3)  # a uniform law with the right deviation
 CASES += [("04.init", "uniform", initialising((-wide, wide), law=nn.init.uniform_))]
-CASES += [("04.init", "others_changed", init) for init in (init_tutorial, init_norms)]
+CASES += [("04.init", "others_changed", init_norms)]
 CASES += [("04.step", m, answer) for m, answer in STEP_WRITTEN]
 CASES += [("04.resume", m, answer) for m, answer in RESUME_WRITTEN]
 

@@ -366,7 +366,7 @@ def direction_within(z, a, y):
 
 
 def direction_latents_within(z, a, y):
-    """Latents without class means: what the classes are worth can not enter."""
+    """Latents without class means: what the classes are worth cannot enter."""
     w = torch.linalg.pinv(centred(z, y)) @ a
     return w / torch.linalg.vector_norm(w)
 

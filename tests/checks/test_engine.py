@@ -414,7 +414,7 @@ def test_answer_that_can_not_be_copied_is_said():
     import threading
 
     verdict = grade(NAME, threading.Lock())
-    assert verdict.status == "error" and "can not be sent" in verdict.message
+    assert verdict.status == "error" and "cannot be sent" in verdict.message
 
 
 def test_unknown_exercise_is_said():

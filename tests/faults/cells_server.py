@@ -21,7 +21,7 @@ from pathlib import Path
 from traitlets.config import Config
 
 SAID = "Run the cell that begins `"
-ONLY_HTML = "an output that can not be read without HTML"
+ONLY_HTML = "an output that cannot be read without HTML"
 QUIET = Config({"HistoryManager": {"enabled": False}})
 QUIET.InteractiveShell.colors = "nocolor"
 

@@ -1,7 +1,7 @@
 # ruff: noqa: E501 (a table: the old texts stand as they are in the package)
 """Our own guards, taken out one at a time, and the test that sees it.
 
-Each old text stands in its file exactly once, so a mutant can not rot unseen. Where a
+Each old text stands in its file exactly once, so a mutant cannot rot unseen. Where a
 guard has two lines, `also` holds further replacements in the same file.
 """
 

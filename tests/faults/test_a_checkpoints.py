@@ -649,9 +649,9 @@ print("DONE")
 
 def test_a_folder_that_can_not_be_written_is_said_before_the_first_step(tmp_path):
     body = """
-refused(lambda: resume(folder), "can not be written", "Nothing was started")
-refused(lambda: resume(folder / "new"), "can not be written", "Nothing was started")
-refused(lambda: checkpoints.save(small.state(), folder), "Step 0", "can not be written")
+refused(lambda: resume(folder), "cannot be written", "Nothing was started")
+refused(lambda: resume(folder / "new"), "cannot be written", "Nothing was started")
+refused(lambda: checkpoints.save(small.state(), folder), "Step 0", "cannot be written")
 print("DONE")
 """
     only_read = "mount -t tmpfs none {m} && mount -o remount,ro {m}"

@@ -533,9 +533,9 @@ def test_b9_a_cache_that_is_read_only_or_full_is_replaced_and_said_once(
     )
     assert done.returncode == 0, done.stderr
     said, folder = done.stdout.splitlines()
-    assert said == f"The cache can not be written to: fetched files go to {folder}."
+    assert said == f"The cache cannot be written to: fetched files go to {folder}."
     assert folder.startswith(str(tmp_path)) and "/cache/" not in folder
-    count("B9", "caches that can not be written to", 1)
+    count("B9", "caches that cannot be written to", 1)
 
 
 def test_b9_without_a_home_there_is_a_temporary_cache(tmp_path, monkeypatch, capsys):
@@ -550,8 +550,8 @@ def test_b9_without_a_home_there_is_a_temporary_cache(tmp_path, monkeypatch, cap
         file = fetched(f"{address}/whole", monkeypatch)
         assert fetched(f"{address}/whole", monkeypatch) == file
     assert file.read_bytes() == WHOLE and tmp_path in file.parents
-    assert capsys.readouterr().out.count("cache can not be written") == 1
-    count("B9", "caches that can not be written to", 1)
+    assert capsys.readouterr().out.count("cache cannot be written") == 1
+    count("B9", "caches that cannot be written to", 1)
 
 
 def test_b9_where_nothing_can_be_written_at_all_it_is_said(

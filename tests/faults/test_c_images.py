@@ -227,7 +227,7 @@ def test_c17_every_other_format_of_pillow_is_refused(kind, read, assert_clear):
             continue
         break
     else:
-        pytest.skip("can not be written here")
+        pytest.skip("cannot be written here")
     with pytest.raises(GancourseError) as caught:
         read(content)
     assert_clear(caught.value, "cat.png")

@@ -77,7 +77,7 @@ def hold(name: str, orders: int, forms: str = "") -> None:
     faults = "\n".join(map(str, found["faults"]))
     assert not found["faults"], f"{name}: {len(found['faults'])} faults\n{faults}"
     assert not found["in_order"], "a run in order was told to run a cell first"
-    assert not found["only_html"], "an output that can not be read without HTML"
+    assert not found["only_html"], "an output that cannot be read without HTML"
     assert not found["left"], f"left in the folder it was started in: {found['left']}"
     for form, number in found["runs"].items():
         count(

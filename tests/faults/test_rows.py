@@ -1,6 +1,6 @@
 """Parts A and D of the fault list, row by row: the tests of each, or why there is none.
 
-A name that no longer stands anywhere in tests/ turns this red, so the list can not rot.
+A name that no longer stands anywhere in tests/ turns this red, so the list cannot rot.
 """
 
 import ast

@@ -1,6 +1,6 @@
 """Parts B, C, E and G of the fault list, row by row: the tests (or answers) of each.
 
-A name that no longer stands anywhere in tests/ turns this red, so the list can not rot.
+A name that no longer stands anywhere in tests/ turns this red, so the list cannot rot.
 """
 
 import ast

@@ -64,7 +64,7 @@ def own_network() -> tuple[str, ...]:
     """What to put before a command to give it a network of its own with nothing in it.
 
     Empty where the system does not allow that. The loopback has to be brought up, or a
-    kernel can not talk to its client.
+    kernel cannot talk to its client.
     """
     script = 'ip link set lo up && exec "$@"'
     prefix = ("unshare", "-rn", "sh", "-c", script, "offline")
