@@ -95,7 +95,7 @@ ALLOWED = {
         *("style", "fast_style", "training"),
     ),
 }
-ALLOWED |= {"cells": (), "order": ("cells",)}
+ALLOWED |= {"cells": (), "order": ("cells",), "promises": ()}
 BELOW = tuple(ALLOWED)
 ALLOWED |= {
     "lab": (*BELOW, "lab"),
