@@ -790,10 +790,13 @@ def test_start_on_windows_waits_for_the_lab_and_leaves_ctrl_c_to_it(
     assert f"--ServerApp.root_dir={folder / 'gancourse-work'}" in command
 
 
-def test_a_port_that_may_not_be_used_is_not_said_to_be_taken(monkeypatch, capsys):
+def test_a_port_that_may_not_be_used_is_not_said_to_be_taken(
+    tmp_path, monkeypatch, capsys
+):
     def refused(self, address):
         raise PermissionError(13, "Permission denied")
 
+    monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(cli.socket.socket, "bind", refused)
     assert cli.main(["start", "--port", "80"]) == 2
     said = capsys.readouterr().err
