@@ -306,7 +306,7 @@ def test_a_notebook_that_reports_too_little_is_red(tmp_path):
     result = runs.execute(
         tmp_path / "02_first_gan.ipynb", tmp_path / "out.ipynb", {}, cell_seconds=600
     )
-    assert not result.ok and result.error == "it did not report overlap_1d"
+    assert not result.ok and "it did not report overlap_1d" in result.error
     count("F11", "sabotaged notebooks, red", 1)
 
 
