@@ -81,7 +81,7 @@ const place = (ctx, x, y) => [
 
 const small = Object.assign(document.createElement("canvas"), { width: SIDE, height: SIDE });
 
-// Red where D says fake, blue where it says real, white where it can not tell.
+// Red where D says fake, blue where it says real, white where it cannot tell.
 function drawField(ctx, field) {
   const picture = new ImageData(SIDE, SIDE);
   field.forEach((value, i) => {
