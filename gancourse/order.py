@@ -40,6 +40,7 @@ class Order:
         self.version = gancourse.__version__
         self.drew: dict[int, tuple[dict, dict]] = {}  # streams before and after a cell
         self.rewound: set[str] = set()
+        self.whole: set[int] = set()  # cells whose last run came to its end
         self.weights: dict[str, str] = {}
         self.trained: dict[int, set[str]] = {}  # networks that a cell trains in place
         shell.events.register("pre_run_cell", self.before)
@@ -98,9 +99,11 @@ class Order:
         left = cell.leaves | trained
         self.owner |= dict.fromkeys(left, self.now if right else None)
         for name, rng in self._generators().items():
-            if name in self.rewound:  # what is kept from the first run is drawn once
+            if name in self.rewound and self.now in self.whole:
+                # what is kept from the first run is drawn once
                 rng.set_state(self.drew[self.now][1][name])
         self.drew[self.now] = self.entry, self._streams()
+        (self.whole.add if result.success else self.whole.discard)(self.now)
         self.now = None
 
     def explain(self, shell, kind, error, trace, tb_offset=None):

@@ -4,6 +4,7 @@ Formulas become MathML, which browsers draw by themselves: no MathJax is fetched
 """
 
 import re
+from html import escape
 from pathlib import Path
 
 import nbformat
@@ -43,7 +44,7 @@ def mathml(tex: str, display: str = "inline") -> str:
     try:
         return convert(tex, display=display)
     except Exception:  # the converter's errors have no common class
-        return f'<code class="tex">{tex}</code>'
+        return f'<code class="tex">{escape(tex)}</code>'
 
 
 def markdown(source: str, attachments: dict | None = None) -> str:

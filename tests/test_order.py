@@ -298,3 +298,44 @@ def test_cells_that_are_no_python_need_nothing():
 
 def test_the_setup_is_one_thing():
     assert needs("profile = 1", "profile = course.profile(profile)") == {}
+
+
+STOPPED = """
+import contextlib, io, json, os, sys
+from IPython.core.interactiveshell import InteractiveShell
+from gancourse import cells, order
+shell = InteractiveShell.instance()
+codes = [
+    "import torch\\nimport os",
+    "torch.manual_seed(0)\\nn = 0",
+    "x = torch.randn(2)\\n"
+    "if os.environ.get('STOP'): raise KeyboardInterrupt\\n"
+    "y = torch.randn(50)",
+    "z = torch.randn(1).item()",
+]
+book = {"cells": [{"cell_type": "code", "source": code} for code in codes]}
+order._notebook_of = lambda shell: cells.read(book)
+shell.gancourse_order = order.Order(shell)
+for k, code in enumerate(codes):
+    with contextlib.redirect_stdout(io.StringIO()):
+        if k == 2 and sys.argv[1] == "stopped":
+            os.environ["STOP"] = "1"
+            shell.run_cell(code)
+            del os.environ["STOP"]
+        shell.run_cell(code)
+print(shell.user_ns["z"])
+"""
+
+
+def test_a_cell_that_was_broken_off_and_run_again_leaves_the_stream_of_a_whole_run():
+    """Later cells drew from where the unfinished run had stopped, and nobody knew."""
+    found = {
+        subprocess.run(
+            [sys.executable, "-c", STOPPED, how],
+            env={**os.environ, "PYTHONPATH": str(SERVER.parents[2])},
+            capture_output=True,
+            text=True,
+        ).stdout
+        for how in ("whole", "stopped")
+    }
+    assert len(found) == 1 and float(found.pop()) is not None

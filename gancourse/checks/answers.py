@@ -80,12 +80,7 @@ def _reply(connection, kind: str, value, changed: list[int] | None = None) -> No
 def _told(error: BaseException) -> dict:
     """An exception as data: its type, its text, and the learner's own line."""
     frames = traceback.extract_tb(error.__traceback__)
-    ours = (os.path.dirname(__file__), os.path.dirname(torch.__file__))
-    own = [
-        f
-        for f in frames
-        if not f.filename.startswith(ours) and "cloudpickle" not in f.filename
-    ]
+    own = [f for f in frames if _is_learners(f.filename)]
     file, line = (own[-1].filename, own[-1].lineno) if own else ("", 0)
     if isinstance(error, SyntaxError):
         file, line = error.filename or "", error.lineno or 0
@@ -101,11 +96,21 @@ def _told(error: BaseException) -> dict:
     }
 
 
-def _confine(connection: int, output: int, seconds: float, folder: str) -> None:
+def _is_learners(file: str) -> bool:
+    """Neither Python's, nor installed, nor the course's."""
+    course = os.path.dirname(os.path.dirname(__file__))
+    installed = "site-packages" in file or "dist-packages" in file
+    theirs = (course + os.sep, os.path.dirname(os.__file__), "<frozen ")
+    return not installed and not file.startswith(theirs)
+
+
+def _confine(connection: int, output: int | None, seconds: float, folder: str) -> None:
     """Own session, own folder, limits; what is printed goes into the judge's pipe."""
     if hasattr(os, "setsid"):
         os.setsid()
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    if output is None:  # a new process inherits no pipe: what it prints is lost
+        output = os.open(os.devnull, os.O_WRONLY)
     os.dup2(output, 1)
     os.dup2(output, 2)
     if hasattr(os, "fork"):  # inherited: the judge's own pipes are none of its business
@@ -131,7 +136,8 @@ def _confine(connection: int, output: int, seconds: float, folder: str) -> None:
     ]:
         _, most = resource.getrlimit(what)
         if most == resource.RLIM_INFINITY or limit < most:
-            resource.setrlimit(what, (limit, limit))
+            with contextlib.suppress(ValueError, OSError):  # macOS refuses RLIMIT_AS
+                resource.setrlimit(what, (limit, limit))
 
 
 # Linux's own numbers, which Python 3.11 has no names for

@@ -168,9 +168,8 @@ def _is_learners(module) -> bool:
     name, file = module.__name__.partition(".")[0], getattr(module, "__file__", None)
     if name in ("__main__", "gancourse", "builtins") or not file:
         return False
-    return "site-packages" not in file and not file.startswith(
-        os.path.dirname(os.__file__)
-    )
+    installed = "site-packages" in file or "dist-packages" in file  # Debian's, Colab's
+    return not installed and not file.startswith(os.path.dirname(os.__file__))
 
 
 # ------------------------------------------------------------------ the judge's process
@@ -186,9 +185,13 @@ class _Worker:
         with self.lock:
             for _ in range(2):
                 self.start()
-                with contextlib.suppress(OSError, EOFError):
+                try:
                     return self._exchange(name, payload)
-                self.stop()
+                except (OSError, EOFError):
+                    self.stop()
+                except BaseException:  # interrupted: its verdict is nobody's any more
+                    self.stop()
+                    raise
         return Verdict("error", "It ended the checker before there was a verdict.")
 
     def _exchange(self, name: str, payload: bytes) -> Verdict:
@@ -212,6 +215,7 @@ class _Worker:
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             env={**os.environ, "PYTHONPATH": path, "PYTHONSAFEPATH": "1"},
+            start_new_session=True,  # an interrupt of the kernel is not meant for it
         )
 
     def stop(self) -> None:

@@ -27,6 +27,8 @@ SHOWN = 2_000  # characters of what an answer prints
 CONTEXT = multiprocessing.get_context(
     "fork" if "fork" in multiprocessing.get_all_start_methods() else "spawn"
 )
+FORKS = CONTEXT.get_start_method() == "fork"
+STARTING = 0 if FORKS else 60  # seconds more for a new process, which imports torch
 
 
 class Raised(Exception):
@@ -45,14 +47,15 @@ class Answer:
     """The learner's answer as `examine` sees it: call it with data, get data back."""
 
     def __init__(self, payload: bytes, seconds: float):
-        self.deadline = time.monotonic() + seconds
+        self.deadline = time.monotonic() + seconds + STARTING
         self.folder = tempfile.mkdtemp(prefix="gancourse-answer-")
         self.printed, self.changed = "", []
         self.connection, theirs = CONTEXT.Pipe()
         reading, writing = os.pipe()
         os.set_inheritable(writing, True)
         self.process = CONTEXT.Process(
-            target=answers.serve, args=(theirs, writing, payload, seconds, self.folder)
+            target=answers.serve,
+            args=(theirs, writing if FORKS else None, payload, seconds, self.folder),
         )
         self.process.start()
         theirs.close()
@@ -186,7 +189,7 @@ def _raised(told: dict) -> Verdict:
             "It is no function. Hand over the function itself: its name, without "
             "brackets behind it.",
         )
-    if "ImportError" in told["bases"] and told["name"]:
+    if "ModuleNotFoundError" in told["bases"] and told["name"]:
         return Verdict("error", f"It imports {told['name']}, which is not installed.")
     return Verdict("error", f"It raised {kind}{where}: {text or 'without a word'}")
 
@@ -225,7 +228,7 @@ def _one(name: str, payload: bytes, seconds: float) -> Verdict:
     process.start()
     theirs.close()
     answering, verdict = None, None
-    deadline = time.monotonic() + seconds + 5
+    deadline = time.monotonic() + seconds + 5 + 2 * STARTING
     with contextlib.suppress(EOFError, OSError):
         while verdict is None and ours.poll(max(0, deadline - time.monotonic())):
             said = ours.recv_bytes()

@@ -258,9 +258,11 @@ function render({ model, el }) {
   const details = node(root, "details");
   node(details, "summary", {}, "The program of this run");
   const copy = button(details, "Copy", "Copy the program", async () => {
-    await navigator.clipboard?.writeText(listing.textContent).catch(() => {});
+    let copied = !!navigator.clipboard; // there is none where the address is no https
+    await navigator.clipboard?.writeText(listing.textContent).catch(() => { copied = false; });
     getSelection().selectAllChildren(listing);
-    say("Selected and copied: paste it into a cell.");
+    say(copied ? "Selected and copied: paste it into a cell."
+      : "Selected: copy it with the keyboard.");
   });
   const listing = node(details, "pre", { tabindex: 0, "aria-label": "Program" });
   details.addEventListener("toggle", () => details.open && ask("program"));
@@ -294,11 +296,12 @@ function render({ model, el }) {
 
   function pause(why = "") {
     reason = why && `${why} `;
+    const was = playing;
     if (playing && why) say(reason + (last?.words ?? ""));
     playing = false;
     clearTimeout(timer), timer = null;
     play.textContent = "Play";
-    if (details.open) ask("program");
+    if (was && details.open) ask("program");
   }
 
   function fill() { // ask for frames, as many as may be in flight
@@ -334,6 +337,7 @@ function render({ model, el }) {
 
   // -------- settings, and starting again
   function change(changes) {
+    reason = "";
     if (last?.restarts?.some((name) => name in changes)) renew();
     ask("set", { changes });
     changed = seq;
@@ -358,10 +362,13 @@ function render({ model, el }) {
       else root.dataset.answered = Math.round(heard - sent);
     }
     if (told.t === "error") {
-      pause(), say(told.message);
+      pause(told.message), say(told.message);
       return ask("hello"); // the controls go back to what counts
     }
-    if (told.t === "program") { listing.textContent = told.program; return; }
+    if (told.t === "program") {
+      listing.textContent = told.program;
+      return playing && fill();
+    }
     if (playing && told.stopped) pause(), say(told.stopped);
     if (playing) fill(); // ask for the next before drawing this one
     if (told.t === "whole") settle(told);
@@ -372,6 +379,7 @@ function render({ model, el }) {
     root.dataset.frames = Number(root.dataset.frames) + 1;
     root.dataset.step = told.step;
     if (!playing || heard - spoken > 3000) speak(told);
+    if (told.t === "frame" && !playing && details.open) ask("program");
   }
 
   function settle(told) { // a whole answer says how the controls stand

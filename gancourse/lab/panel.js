@@ -156,6 +156,7 @@ function render({ model, el }) {
   const pressed = (name) => { events.push(name); next(); };
   for (const c of model.get("controls")) {
     const row = element(controls, "div", { class: "gc-row" });
+    if ("value" in c) values[c.name] = c.value; // what this view shows is what counts
     builders[c.kind](row, c, `gc-${view}-${c.name}`, changed, pressed);
   }
   const first = model.get("first");

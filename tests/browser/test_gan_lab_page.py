@@ -5,6 +5,7 @@ script and the same answers as in a notebook, and nothing in between.
 """
 
 import json
+import time
 
 import pytest
 from gan_lab_page import PICTURES, Lab
@@ -281,3 +282,83 @@ def test_a_run_that_is_over_stops_and_says_why(lab, engine):
     lab.answered(lambda: fall.select_option("0"))
     lab.play("Number(d.step) > 1505")
     lab.pause()
+
+
+def listed_step(lab) -> str:
+    return lab.root.get_by_label("Program").inner_text()
+
+
+def test_the_program_is_that_of_the_moves_made(lab, page):
+    lab.root.get_by_text("The program of this run").click()
+    for _ in range(3):
+        lab.answered(lambda: lab.press("Step both"))
+    page.wait_for_timeout(300)
+    assert f"log.step == {lab.step}" in listed_step(lab)
+
+
+def test_what_can_not_be_done_stays_to_be_read(lab, page):
+    lab.press("Play with the drawing")
+    page.wait_for_timeout(400)
+    assert "points" in lab.status
+
+
+def counting(bare, wait: float = 0.0) -> list[str]:
+    """The kinds of requests from now on, each answered after `wait` seconds."""
+    asked, honest = [], bare.lab.answer
+
+    def answer(request):
+        asked.append(request["t"])
+        time.sleep(wait)
+        return honest(request)
+
+    bare.lab.answer = answer
+    return asked
+
+
+def test_a_lab_that_is_taken_out_of_the_page_asks_for_nothing(lab, bare, page):
+    lab.root.get_by_text("The program of this run").click()
+    page.wait_for_timeout(300)
+    page.evaluate("() => document.querySelector('.gan-lab').remove()")
+    page.wait_for_timeout(300)
+    asked = counting(bare)
+    page.wait_for_timeout(1000)
+    assert not asked
+
+
+def test_slow_play_goes_on_when_the_program_is_opened(lab, bare, page):
+    lab.root.get_by_label("Speed").select_option("0")
+    asked = counting(bare, wait=0.3)
+    page.evaluate(  # opened by the page itself, while an answer is on its way
+        "() => { const lab = document.querySelector('.gan-lab');"
+        " lab.querySelector('button').click();"
+        " setTimeout(() => { lab.querySelector('details').open = true; }, 600); }"
+    )
+    page.wait_for_timeout(1500)
+    asked.clear()
+    page.wait_for_timeout(2500)
+    assert asked
+    lab.press("Pause")
+
+
+PANEL = """async (script) => {
+    const source = new Blob([script], {type: 'text/javascript'});
+    const {default: panel} = await import(URL.createObjectURL(source));
+    const slider = {kind: 'slider', min: -1, max: 1, step: 0.5, value: 0};
+    const has = {
+        title: 'A panel', first: {text: '', pictures: {}, more: false},
+        controls: ['a', 'b'].map(name => ({...slider, name, label: name})),
+    };
+    window.sent = [];
+    const model = {get: name => has[name], on: () => {}, off: () => {},
+                   send: question => window.sent.push(question)};
+    panel.render({model, el: document.body});
+}"""
+
+
+def test_a_new_view_of_a_panel_asks_for_what_its_own_controls_show(page):
+    """The kernel remembers what another view moved; the pictures were of that."""
+    page.set_content("<!doctype html><html lang=en><body></body></html>")
+    page.evaluate(PANEL, (HERE / "panel.js").read_text())
+    page.get_by_label("b", exact=True).press("ArrowRight")
+    (question,) = page.evaluate("() => window.sent")
+    assert question["values"] == {"a": 0, "b": 0.5}

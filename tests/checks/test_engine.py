@@ -8,8 +8,10 @@ import os
 import re
 import sys
 import time
+import types
 from pathlib import Path
 
+import cloudpickle
 import numpy as np
 import pytest
 import torch
@@ -538,6 +540,62 @@ def test_state_of_the_kernel_changes_no_verdict(monkeypatch):
     monkeypatch.setattr(torch, "allclose", lambda *a, **k: True)
     monkeypatch.setattr(math, "isclose", lambda *a, **k: True)
     assert not grade(NAME, lambda real, fake: 0.25).passed
+
+
+def test_an_interrupted_check_leaves_no_verdict_for_the_next(monkeypatch):
+    """Where the kernel alone is interrupted, its reply lay in the pipe for another."""
+    worker = client._Worker()
+
+    def interrupted(name, payload):
+        worker.process.stdin.write(f"{name} {len(payload)}\n".encode() + payload)
+        worker.process.stdin.flush()
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as stopped, pytest.raises(KeyboardInterrupt):
+        stopped.setattr(worker, "_exchange", interrupted)
+        worker.ask(NAME, cloudpickle.dumps(right))
+    try:
+        assert not worker.ask(NAME, cloudpickle.dumps(0.25)).passed
+        assert worker.ask(NAME, cloudpickle.dumps(right)).passed
+    finally:
+        worker.stop()
+
+
+@pytest.mark.skipif(not hasattr(os, "getpgid"), reason="no process groups here")
+def test_an_interrupt_of_the_kernel_is_not_meant_for_the_judge():
+    assert grade(NAME, right).passed
+    assert os.getpgid(client._WORKER.process.pid) != os.getpgrp()
+
+
+@pytest.mark.parametrize("folder", ["site-packages", "dist-packages"])
+def test_what_is_installed_is_not_sent_with_an_answer(folder):
+    """On Colab torch lies in dist-packages, and was taken for the learner's."""
+    module = types.ModuleType("torch")
+    module.__file__ = f"/usr/local/lib/python3.12/{folder}/torch/__init__.py"
+    assert not client._is_learners(module)
+    module.__file__ = "/content/mine/torch.py"
+    assert client._is_learners(module)
+
+
+def inverts(real, fake):
+    singular = np.zeros((2, 2))
+    return torch.tensor(np.linalg.inv(singular)).sum()
+
+
+def test_the_line_that_is_named_is_the_learner_s_and_not_numpy_s():
+    line = inverts.__code__.co_firstlineno + 2
+    assert f"LinAlgError in line {line}" in grade(NAME, inverts).message
+
+
+def imports_what_is_not_there(real, fake):
+    from torch import nonsense
+
+    return nonsense
+
+
+def test_a_name_that_a_module_lacks_is_not_said_to_be_missing_as_a_module():
+    message = grade(NAME, imports_what_is_not_there).message
+    assert "ImportError" in message and "not installed" not in message
 
 
 def test_judge_that_died_is_started_again():

@@ -643,12 +643,16 @@ def test_g6_g7_answers_are_checked_under_each_start_method_with_threads_running(
 def test_g6_the_judge_works_where_processes_are_not_forked(method, tmp_path):
     """As on Windows and macOS: the learner's process starts from nothing."""
     (tmp_path / "kernel.py").write_text(
+        "import os\n"
         "from multiprocessing import get_context\n"
         "if __name__ == '__main__':\n"
+        "    for _ in range(6):  # so that no number of a pipe means one in the child\n"
+        "        os.open(os.devnull, os.O_RDONLY)\n"
         "    import torch\n"
         "    from gancourse.checks import course_exercises, judge, wire\n"
         "    import cloudpickle\n"
         f"    judge.CONTEXT = get_context({method!r})\n"
+        "    judge.FORKS, judge.STARTING = False, 60\n"
         "    f = torch.nn.functional.logsigmoid\n"
         "    for sign, status in ((1, 'passed'), (-1, 'failed')):\n"
         "        answer = lambda r, g: sign * (f(r).mean() + f(-g).mean())\n"
@@ -669,6 +673,34 @@ def test_g6_the_judge_works_where_processes_are_not_forked(method, tmp_path):
         timeout=300,
     )
     assert done.stdout == "right\n", done.stderr
+
+
+def test_g6_the_judge_works_where_memory_can_not_be_limited(tmp_path):
+    """macOS on Apple's processors refuses RLIMIT_AS; every answer ended there."""
+    (tmp_path / "kernel.py").write_text(
+        "import resource, torch, cloudpickle\n"
+        "from gancourse.checks import course_exercises, judge\n"
+        "honest = resource.setrlimit\n"
+        "def refuses(what, limits):\n"
+        "    if what == resource.RLIMIT_AS:\n"
+        "        raise ValueError('current limit exceeds maximum limit')\n"
+        "    honest(what, limits)\n"
+        "resource.setrlimit = refuses\n"
+        "f = torch.nn.functional.logsigmoid\n"
+        "answer = lambda r, g: f(r).mean() + f(-g).mean()\n"
+        "exercise = course_exercises.find('01.value')\n"
+        "verdict = judge.judge(exercise, cloudpickle.dumps(answer), lambda pid: None)\n"
+        "print(verdict.status)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "kernel.py"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.stdout == "passed\n", done.stderr
 
 
 # ------------------------------------------------------------------ G8, G9 settings
