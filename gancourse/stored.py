@@ -68,6 +68,6 @@ def refuse_modified(path: Path) -> None:
         return  # no git here: then there is no history to protect either
     if done.returncode == 0 and done.stdout and not done.stdout.startswith("??"):
         raise GancourseError(
-            f"{path.name} has changes that are not committed, and nothing was run. "
-            "Commit them first, or give --force to store outputs all the same."
+            f"{path.name} has changes that are not committed, and was left as it is. "
+            "Commit them first, or give --force to write it all the same."
         )
