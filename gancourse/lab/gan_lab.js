@@ -258,7 +258,7 @@ function render({ model, el }) {
   const details = node(root, "details");
   node(details, "summary", {}, "The program of this run");
   const copy = button(details, "Copy", "Copy the program", async () => {
-    let copied = !!navigator.clipboard; // there is none where the address is no https
+    let copied = !!navigator.clipboard; // not every address gives a page one
     await navigator.clipboard?.writeText(listing.textContent).catch(() => { copied = false; });
     getSelection().selectAllChildren(listing);
     say(copied ? "Selected and copied: paste it into a cell."
