@@ -80,7 +80,7 @@ def _reply(connection, kind: str, value, changed: list[int] | None = None) -> No
 def _told(error: BaseException) -> dict:
     """An exception as data: its type, its text, and the learner's own line."""
     frames = traceback.extract_tb(error.__traceback__)
-    own = [f for f in frames if _is_learners(f.filename)]
+    own = [f for f in frames if is_learners(f.filename)]
     file, line = (own[-1].filename, own[-1].lineno) if own else ("", 0)
     if isinstance(error, SyntaxError):
         file, line = error.filename or "", error.lineno or 0
@@ -96,10 +96,10 @@ def _told(error: BaseException) -> dict:
     }
 
 
-def _is_learners(file: str) -> bool:
+def is_learners(file: str) -> bool:
     """Neither Python's, nor installed, nor the course's."""
     course = os.path.dirname(os.path.dirname(__file__))
-    installed = "site-packages" in file or "dist-packages" in file
+    installed = "site-packages" in file or "dist-packages" in file  # Debian's, Colab's
     theirs = (course + os.sep, os.path.dirname(os.__file__), "<frozen ")
     return not installed and not file.startswith(theirs)
 

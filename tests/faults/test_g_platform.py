@@ -638,6 +638,19 @@ def test_g6_g7_answers_are_checked_under_each_start_method_with_threads_running(
     assert done.stdout == "right\n", done.stderr
 
 
+def says(folder: Path, word: str) -> None:
+    """kernel.py of that folder, run by itself, prints the word."""
+    done = subprocess.run(
+        [sys.executable, "kernel.py"],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.stdout == f"{word}\n", done.stderr
+
+
 @pytest.mark.full
 @pytest.mark.parametrize("method", ["spawn", "forkserver"])
 def test_g6_the_judge_works_where_processes_are_not_forked(method, tmp_path):
@@ -664,15 +677,7 @@ def test_g6_the_judge_works_where_processes_are_not_forked(method, tmp_path):
         "        assert verdict.status == status, verdict\n"
         "    print('right')\n"
     )
-    done = subprocess.run(
-        [sys.executable, "kernel.py"],
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-    assert done.stdout == "right\n", done.stderr
+    says(tmp_path, "right")
 
 
 def test_g6_the_judge_works_where_memory_can_not_be_limited(tmp_path):
@@ -692,15 +697,7 @@ def test_g6_the_judge_works_where_memory_can_not_be_limited(tmp_path):
         "verdict = judge.judge(exercise, cloudpickle.dumps(answer), lambda pid: None)\n"
         "print(verdict.status)\n"
     )
-    done = subprocess.run(
-        [sys.executable, "kernel.py"],
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
-    assert done.stdout == "passed\n", done.stderr
+    says(tmp_path, "passed")
 
 
 # ------------------------------------------------------------------ G8, G9 settings
