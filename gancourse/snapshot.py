@@ -17,7 +17,7 @@ from gancourse.errors import CheckpointError
 from gancourse.training import State
 
 FORMAT = 1
-_FREE = ("steps", "log_every", "device", "precision", "deterministic")
+_FREE = ("steps", "log_every", "device", "precision", "deterministic", "graph")
 _SCHEMA = {
     "format": int,
     "game": dict,

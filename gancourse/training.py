@@ -19,7 +19,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
-from gancourse import memory
+from gancourse import graphs, memory
 from gancourse.errors import GancourseError, NonFinite
 from gancourse.hardware import pick_device, pick_precision
 from gancourse.settings import demand, number, whole
@@ -42,6 +42,7 @@ class TrainConfig:
     device: str = "auto"  # "cpu", "cuda", "mps"; "auto" takes the best there is
     precision: str = "auto"  # "fp32", "bf16", "fp16"; "auto" takes what pays here
     deterministic: bool = False  # CUDA: the same bits every time, somewhat slower
+    graph: bool = False  # CUDA: launch a step as a whole (graphs.py), for small players
 
     def __post_init__(self):
         checks = [
@@ -56,6 +57,7 @@ class TrainConfig:
             ("ema", number(self.ema) and 0 <= self.ema < 1, "at least 0 and below 1"),
             ("decay", number(self.decay) and 0 <= self.decay <= 1, "between 0 and 1"),
             ("precision", self.precision in _PRECISIONS, f"one of {_PRECISIONS}"),
+            ("graph", isinstance(self.graph, bool), "True or False"),
         ]
         demand(self, checks)
 
@@ -95,6 +97,8 @@ class State:
     """
 
     saved_in = None  # the folder whose checkpoints are known to be this run's
+    fixed = None  # the tensors in which a CUDA graph reads `numbers`
+    replayed = 0  # steps that were launched as a graph
 
     def __init__(self, game, config: TrainConfig, recipe: dict | None = None):
         self.game, self.config, self.step = game, config, 0
@@ -224,6 +228,12 @@ def rate(config: TrainConfig, step: int) -> float:
     return min(1.0, (config.steps - step) / (config.decay * config.steps))
 
 
+def numbers(state: State) -> dict[str, float]:
+    """What changes from step to step besides the batch: its number, both rates."""
+    config, share = state.config, rate(state.config, state.step)
+    return {"step": state.step + 1, "d": share * config.d_lr, "g": share * config.g_lr}
+
+
 def update(state: State, side: str, loss: Tensor) -> Tensor:
     """One optimizer step of the "d" or "g" side; returns the gradient norm, unsynced.
 
@@ -233,9 +243,8 @@ def update(state: State, side: str, loss: Tensor) -> Tensor:
     """
     opt = state.d_opt if side == "d" else state.g_opt
     scaler, parameters = state.scalers[side], opt.param_groups[0]["params"]
-    opt.param_groups[0]["lr"] = rate(state.config, state.step) * getattr(
-        state.config, f"{side}_lr"
-    )
+    now = state.fixed or numbers(state)
+    opt.param_groups[0]["lr"] = now[side]
     opt.zero_grad()
     finite = loss.detach().isfinite()
     scaler.scale(_nan_once_bad(state, loss)).backward()
@@ -251,9 +260,8 @@ def update(state: State, side: str, loss: Tensor) -> Tensor:
             raise _not_finite(state, state.step + 1)
         scaler.step(opt)
     else:
-        step = torch.full_like(state.bad_step, state.step + 1)
-        now_bad = torch.where(finite, state.bad_step, step)
-        state.bad_step = torch.where(state.bad_step > 0, state.bad_step, now_bad)
+        now_bad = torch.where(finite, state.bad_step, now["step"])
+        state.bad_step.copy_(torch.where(state.bad_step > 0, state.bad_step, now_bad))
         if scaler.is_enabled():
             scaler.step(opt)
         else:
@@ -309,29 +317,15 @@ def train(state: State, batches) -> Iterator[StepLog]:
     `batches[k]` must be the k-th batch (see data.batches). An interrupt (Ctrl-C) is
     held back until the step is complete, so the state you then save is exact.
     """
-    game, config = state.game, state.config
-    sixteen = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(state.precision)
-    autocast = torch.autocast(state.device.type, sixteen, enabled=sixteen is not None)
+    config = state.config
+    play = graphs.graphed(_play, state, numbers) if config.graph else _play
     began, begun_at = time.perf_counter(), state.step
     while state.step < config.steps:
         with _whole_step(state):
-            _remember_buffers(state)
-            # The discriminator's move: d_steps batches, G only supplies fakes.
-            only(state.discriminators, state.generators)
-            for i in range(config.d_steps):
-                batch = _my_share(batches[state.step * config.d_steps + i])
-                if state.d_opt is None:  # a game of one player
-                    break
-                with autocast:
-                    d_loss, parts = game.discriminator_loss(batch, state.rng)
-                d_norm = update(state, "d", d_loss)
-
-            # The generator's move: D is frozen, but gradients pass through it.
-            only(state.generators, state.discriminators)
-            with autocast:
-                g_loss, g_parts = game.generator_loss(batch, state.rng)
-            g_norm = update(state, "g", g_loss)
-
+            d_steps = config.d_steps if state.d_opt else 1
+            first = state.step * config.d_steps
+            shares = [_my_share(batches[first + i]) for i in range(d_steps)]
+            values, parts = play(state, shares)
             state.step += 1
             if state.ema is not None:
                 _update_average(state)
@@ -340,13 +334,37 @@ def train(state: State, batches) -> Iterator[StepLog]:
                 _restore_buffers(state)
                 raise _not_finite(state, int(state.bad_step))
             _refuse_overflow(state)
-            if state.d_opt is None:
-                d_loss, d_norm, parts = torch.zeros(()), torch.zeros(()), {}
-            parts = {k: v.detach().item() for k, v in {**parts, **g_parts}.items()}
-            values = (d_loss.item(), g_loss.item(), d_norm.item(), g_norm.item())
+            values = [value.item() for value in values]
+            parts = {name: value.item() for name, value in parts.items()}
             images = (state.step - begun_at) * config.batch_size
             speed = images / (time.perf_counter() - began)
             yield StepLog(state.step, *values, parts, speed)
+
+
+def _play(state: State, batches: list) -> tuple[tuple, dict[str, Tensor]]:
+    """One step: D moves once for each batch, then G on the last one.
+
+    What it leaves for the log stays on the device: both losses, both gradient norms,
+    and the parts by name.
+    """
+    game, d_loss, d_norm, parts = state.game, torch.zeros(()), torch.zeros(()), {}
+    sixteen = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(state.precision)
+    autocast = torch.autocast(state.device.type, sixteen, enabled=sixteen is not None)
+    _remember_buffers(state)
+    # The discriminator's move: d_steps batches, G only supplies fakes.
+    only(state.discriminators, state.generators)
+    for batch in batches if state.d_opt else []:  # none in a game of one player
+        with autocast:
+            d_loss, parts = game.discriminator_loss(batch, state.rng)
+        d_norm = update(state, "d", d_loss)
+
+    # The generator's move: D is frozen, but gradients pass through it.
+    only(state.generators, state.discriminators)
+    with autocast:
+        g_loss, g_parts = game.generator_loss(batches[-1], state.rng)
+    g_norm = update(state, "g", g_loss)
+    parts = {name: value.detach() for name, value in {**parts, **g_parts}.items()}
+    return (d_loss.detach(), g_loss.detach(), d_norm, g_norm), parts
 
 
 @contextlib.contextmanager

@@ -1,7 +1,10 @@
 """What several tests share: the contract that every message to a person keeps."""
 
 import os
+import sys
 import traceback
+import types
+from pathlib import Path
 
 try:
     import fcntl
@@ -14,6 +17,7 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # two processes, so one thread for each
 import pytest
 import torch
 
+from gancourse import training
 from gancourse.errors import GancourseError
 
 # The first words of what to do next, in any of our messages.
@@ -53,6 +57,18 @@ def clear(error: BaseException, *named: str) -> str:
 def assert_clear():
     """The helper above, so that any test of the suite can hold a message to it."""
     return clear
+
+
+@pytest.fixture
+def as_on_a_gpu():
+    """The loop with a GPU's branch, which looks at logs only, on this CPU."""
+    source = Path(training.__file__).read_text()
+    assert source.count('device.type != "cuda"') == 1
+    module = types.ModuleType("as_on_a_gpu")
+    sys.modules[module.__name__] = module  # dataclasses look their module up
+    exec(source.replace('device.type != "cuda"', 'device.type != "cpu"'), vars(module))
+    yield module
+    del sys.modules[module.__name__]
 
 
 @pytest.hookimpl(trylast=True)  # after tests have been deselected

@@ -52,7 +52,10 @@ ALLOWED = {
     "latent": ("errors", "losses", "models", "games"),
     "memory": ("errors",),
     "hardware": ("errors",),
-    "training": ("errors", "settings", "hardware", "memory", "games", "losses"),
+    "graphs": ("errors",),
+    "training": (
+        *("errors", "settings", "hardware", "memory", "graphs", "games", "losses"),
+    ),
     "snapshot": ("errors", "losses", "training"),
     "checkpoints": ("errors", "storage", "snapshot", "training"),
     "evaluation": ("errors", "data", "models"),
@@ -279,8 +282,8 @@ def statements(node: ast.AST) -> int:
 
 
 # A formatter spreads one call over several lines, so statements are what counts. Not
-# the loop's: its reader should see the whole game at once. Nor the list of options.
-STATEMENTS = {"training.py:train": 50, "cli.py:parser": 70}
+# those of the list of options.
+STATEMENTS = {"cli.py:parser": 70}
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(PACKAGE)))

@@ -48,7 +48,7 @@ def test_every_benchmark_runs_and_fills_its_section_and_no_other(tmp_path):
     assert page.startswith("# By hand\n") and "\nAlso by hand.\n" in page
     assert "\nold\n" not in page
     names = ["import", "dcgan", "pix2pix", "fast-style", "gatys", "conditional"]
-    names += ["unconditional", "tutorial-300"]
+    names += ["unconditional", "tutorial-300", "gpu"]
     assert set(re.findall(r"<!-- ([\w-]+): begin -->", page)) == set(names)
     for name in names:
         section = page.split(f"<!-- {name}: begin -->")[1].split("<!-- ")[0]
@@ -81,6 +81,12 @@ def test_both_sides_of_the_dcgan_benchmark_have_the_same_layers(benchmarks):
     ours = dcgan.DCGANDiscriminator(64, 1, 64, refine=0)
     theirs = tutorial.dcgan_discriminator()
     assert dcgan.parameters(ours) - dcgan.parameters(theirs) == 65  # first and last
+
+
+def test_the_pix2pix_benchmark_plays_at_256_pixels(benchmarks):
+    import steps
+
+    assert [part.shape for part in steps.facade_pairs(256)] == [(4, 3, 256, 256)] * 2
 
 
 def test_a_ratio_is_the_median_over_the_turns(benchmarks):

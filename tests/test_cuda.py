@@ -10,8 +10,8 @@ import torch
 from small_games import GAMES, LIGHT, digest, play, weights
 from test_training import poison
 
-from gancourse import checkpoints, training
-from gancourse.errors import NonFinite
+from gancourse import checkpoints, graphs, training
+from gancourse.errors import GancourseError, NonFinite
 from gancourse.training import train
 
 pytestmark = pytest.mark.skipif(
@@ -108,3 +108,62 @@ def test_nothing_waits_for_the_device_between_two_logs():
     finally:
         torch.cuda.set_sync_debug_mode("default")
     assert state.step == 10
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize("name", LIGHT)
+def test_a_step_launched_as_a_graph_is_the_same_step(name, precision):
+    settings = {"precision": precision, "deterministic": True, "log_every": 1}
+    runs = {}
+    for graph in (False, True):
+        state, batches = state_of(name, graph=graph, **settings)
+        runs[graph] = state, play(state, batches)
+    (plain, told), (replayed, logs) = runs[False], runs[True]
+    assert plain.replayed == 0 and replayed.replayed == 20 - graphs.WARM_UP
+    near = dict(rel=1e-2, abs=1e-2)  # for a few steps: then rounding grows by itself
+    for one, other in zip(told[:8], logs[:8], strict=True):
+        assert other.d_loss == pytest.approx(one.d_loss, **near)
+        assert other.g_loss == pytest.approx(one.g_loss, **near)
+        assert other.parts == pytest.approx(one.parts, **near)
+    for key, value in weights(replayed).items():
+        assert value.isfinite().all(), key
+        if "num_batches_tracked" in key:
+            assert torch.equal(value, weights(plain)[key]), key
+
+
+def test_latents_and_dropout_of_a_replayed_run_go_on_where_they_were():
+    ends = {}
+    for graph in (False, True):
+        state, batches = state_of("points, dropout", graph=graph, precision="fp32")
+        play(state, batches)
+        ends[graph] = state.rng.get_state(), state.layer_rng
+    assert torch.equal(ends[False][0], ends[True][0])
+    assert all(map(torch.equal, ends[False][1], ends[True][1]))
+
+
+def test_a_value_that_is_no_number_is_named_in_a_replayed_run_too():
+    state, batches = state_of("dcgan", graph=True, log_every=5)
+
+    class Spoiled:
+        def __getitem__(self, k):
+            return batches[k] * (math.nan if k == 6 else 1)
+
+    with pytest.raises(NonFinite, match="step 7"):
+        play(state, Spoiled())
+    assert state.replayed
+    for key, value in weights(state).items():
+        assert value.isfinite().all(), key
+
+
+def test_a_step_that_looks_at_its_numbers_cannot_be_recorded(assert_clear):
+    state, batches = state_of("dcgan", graph=True)
+    honest = state.game.generator_loss
+
+    def looking(batch, rng):
+        g_loss, parts = honest(batch, rng)
+        return g_loss * (1 + (g_loss.item() > 0)), parts
+
+    state.game.generator_loss = looking
+    with pytest.raises(GancourseError) as caught:
+        play(state, batches)
+    assert_clear(caught.value, "Step 4", "graph=False")

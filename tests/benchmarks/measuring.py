@@ -17,16 +17,18 @@ import torch
 Spent = dict[str, list[float]]  # name of a side -> seconds of each of its turns
 
 
-def race(sides: dict[str, Callable[[], object]], rounds: int) -> Spent:
+def race(
+    sides: dict[str, Callable[[], object]], rounds: int, clock=time.process_time
+) -> Spent:
     """Seconds of each turn; each side is called once before, to warm up."""
     for play in sides.values():
         play()
     spent: Spent = {name: [] for name in sides}
     for _ in range(rounds):
         for name, play in sides.items():
-            began = time.process_time()
+            began = clock()
             play()
-            spent[name].append(time.process_time() - began)
+            spent[name].append(clock() - began)
     return spent
 
 

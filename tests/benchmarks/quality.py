@@ -42,6 +42,7 @@ def score(sample, n: int, real: Tensor | None = None) -> float:
 
 
 def run_of(game, real, seed: int, turn: int = 5, **settings):
+    settings = {"device": "cpu", **settings}
     config = training.TrainConfig(10**9, log_every=turn, seed=seed, **settings)
     state = training.start(game, config)
     batches = data.batches(real, config.batch_size, seed, state.device)

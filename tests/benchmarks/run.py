@@ -22,6 +22,7 @@ RESULTS = Path(__file__).with_name("RESULTS.md")
 
 def benchmarks() -> dict:
     """Name of each benchmark and what measures it, cheap ones first."""
+    import gpu
     import lean
     import painting
     import quality
@@ -36,6 +37,7 @@ def benchmarks() -> dict:
         "conditional": quality.conditional,
         "unconditional": quality.unconditional,
         "tutorial-300": quality.tutorials,
+        "gpu": gpu.measure,
     }
 
 
@@ -52,7 +54,10 @@ def main() -> None:
         parser.error(f"there is no benchmark {sorted(unknown)}: {', '.join(known)}")
     torch.set_num_threads(arguments.threads)
     results = arguments.results or (None if arguments.smoke else RESULTS)
-    for name in arguments.names or known:
+    no_gpu = not (torch.cuda.is_available() or arguments.smoke)
+    if no_gpu and "gpu" in arguments.names:
+        parser.error("there is no CUDA device here, and nothing was measured")
+    for name in arguments.names or [n for n in known if not (no_gpu and n == "gpu")]:
         began = time.process_time()
         found = known[name](arguments.smoke)
         command = f"python tests/benchmarks/run.py {name}"

@@ -17,10 +17,12 @@ from gancourse import data, facades, fast_style, games, pairs, style, training
 from gancourse.models import dcgan, transform, unet
 
 
-def ours(game, real: Tensor | tuple, turn: int, batch: int, **settings) -> Callable:
+def ours(
+    game, real: Tensor | tuple, turn: int, batch: int, device: str = "cpu", **settings
+) -> Callable:
     """A function that plays `turn` steps of `game` with the course's loop."""
     config = training.TrainConfig(
-        10**9, batch_size=batch, log_every=turn, seed=0, **settings
+        10**9, batch_size=batch, log_every=turn, seed=0, device=device, **settings
     )
     state = training.start(game, config)
     run = training.train(state, data.batches(real, batch, 0, state.device))
@@ -32,30 +34,35 @@ def theirs(run, turn: int) -> Callable:
     return lambda: [next(run) for _ in range(turn)]
 
 
-def dcgan_64(real: Tensor, turn: int, precision: str, width: int = 64) -> Callable:
+def dcgan_64(
+    real: Tensor, turn: int, precision: str, width: int = 64, batch: int = 64, **more
+) -> Callable:
     """The layers of tutorial.dcgan in the course's loop; `real` at 64 pixels."""
     torch.manual_seed(0)
     G = dcgan.DCGANGenerator(100, 64, 1, width, refine=0)
     D = dcgan.DCGANDiscriminator(64, 1, width, refine=0)
     game = games.GAN(dcgan.channels_last(G), dcgan.channels_last(D))
-    return ours(game, real, turn, 64, precision=precision, ema=0.0)
+    return ours(game, real, turn, batch, precision=precision, ema=0.0, **more)
 
 
-def tutorial_64(images: Tensor, turn: int, width: int = 64) -> Callable:
+def tutorial_64(
+    images: Tensor, turn: int, width: int = 64, batch: int = 64, device: str = "cpu"
+) -> Callable:
     torch.manual_seed(0)
-    netG = tutorial.dcgan_generator(ngf=width)
-    return theirs(
-        tutorial.dcgan(netG, tutorial.dcgan_discriminator(width), images), turn
+    netG, netD = (
+        tutorial.dcgan_generator(ngf=width),
+        tutorial.dcgan_discriminator(width),
     )
+    return theirs(tutorial.dcgan(netG, netD, images, batch, device), turn)
 
 
-def notebook_04(images: Tensor, turn: int, precision: str = "auto") -> Callable:
+def notebook_04(images: Tensor, turn: int, precision: str = "auto", **more) -> Callable:
     """What notebook 04 trains, 28 pixels."""
     torch.manual_seed(0)
     G = dcgan.channels_last(dcgan.DCGANGenerator())
     D = dcgan.channels_last(dcgan.DCGANDiscriminator())
     rates = dict(g_lr=2e-3, d_lr=1e-3)
-    return ours(games.GAN(G, D), images, turn, 64, precision=precision, **rates)
+    return ours(games.GAN(G, D), images, turn, 64, precision=precision, **rates, **more)
 
 
 def flops(play: Callable) -> int:
@@ -125,27 +132,41 @@ def dcgans(smoke: bool) -> str:
 
 def pix2pix(smoke: bool) -> str:
     """pix2pix: U-Net and 70-pixel critic at batch 1."""
-    width, depth, size, rounds = (4, 4, 64, 1) if smoke else (64, 8, 256, 5)
-    labels, pictures = facades.pairs(4, size)[:2]
-    x, y = data.to_uint8(facades.coloured(labels)), pictures
-
-    def players():
-        torch.manual_seed(0)
-        G = unet.UNet(width=width, depth=depth)
-        return G, unet.PatchCritic(width=width, layers=3 if size == 256 else 1)
-
-    pil = [(_pil(a), _pil(b)) for a, b in zip(x, y, strict=True)]
-    sides: dict[str, Callable] = {
-        "tutorial, fp32": theirs(tutorial.pix2pix(*players(), pil), 1)
+    size, rounds = (64, 1) if smoke else (256, 5)
+    x, y = facade_pairs(size)
+    sides = {
+        "tutorial, fp32": tutorial_pix2pix(x, y, 1),
+        "ours, auto": our_pix2pix(x, y, 1),
+        "ours, fp32": our_pix2pix(x, y, 1, precision="fp32"),
     }
-    for precision in ("auto", "fp32"):
-        G, D = players()  # channels first: a batch of one gains nothing from the other
-        sides[f"ours, {precision}"] = ours(
-            games.Pix2Pix(G, D), (x, y), 1, 1, precision=precision, ema=0.0
-        )
     spent = race(sides, rounds)
     gf = flops(sides["ours, fp32"]) / 1e9
     return _pairs(spent, f"pix2pix at {size} pixels, batch 1, {gf:.0f} GFLOP a step")
+
+
+def facade_pairs(size: int) -> tuple[Tensor, Tensor]:
+    """Four coloured plans and façades, uint8 (4, 3, size, size)."""
+    labels, pictures = facades.pairs(4, size=size)[:2]
+    return data.to_uint8(facades.coloured(labels)), pictures
+
+
+def _translators(size: int) -> tuple:
+    """The paper's players at 256 pixels; small ones below."""
+    torch.manual_seed(0)
+    if size == 256:
+        return unet.UNet(width=64, depth=8), unet.PatchCritic(width=64, layers=3)
+    return unet.UNet(width=4, depth=4), unet.PatchCritic(width=4, layers=1)
+
+
+def tutorial_pix2pix(x: Tensor, y: Tensor, turn: int, device: str = "cpu") -> Callable:
+    pil = [(_pil(a), _pil(b)) for a, b in zip(x, y, strict=True)]
+    return theirs(tutorial.pix2pix(*_translators(x.shape[-1]), pil, device), turn)
+
+
+def our_pix2pix(x: Tensor, y: Tensor, turn: int, **more) -> Callable:
+    """Channels first: a batch of one gains nothing from the other layout."""
+    game = games.Pix2Pix(*_translators(x.shape[-1]))
+    return ours(game, (x, y), turn, 1, ema=0.0, **more)
 
 
 def _pil(image: Tensor) -> Image.Image:

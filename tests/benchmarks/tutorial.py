@@ -73,22 +73,24 @@ def dcgan_discriminator(ndf: int = 64) -> nn.Module:
 
 
 def dcgan(
-    netG: nn.Module, netD: nn.Module, images: Tensor, batch: int = 64
+    netG: nn.Module, netD: nn.Module, images: Tensor, batch: int = 64, device="cpu"
 ) -> Iterator[float]:
     """Train on digits at 64 pixels, Adam 2e-4; each `next` is one step."""
+    netG, netD = netG.to(device), netD.to(device)
     loader = DataLoader(Pictures(images, 64), batch, shuffle=True, drop_last=True)
     criterion = nn.BCELoss()
     optD = torch.optim.Adam(netD.parameters(), 2e-4, (0.5, 0.999))
     optG = torch.optim.Adam(netG.parameters(), 2e-4, (0.5, 0.999))
-    ones, zeros = torch.ones(batch), torch.zeros(batch)
+    ones, zeros = torch.ones(batch, device=device), torch.zeros(batch, device=device)
     while True:
         for real in loader:
+            real = real.to(device)
             netD.zero_grad()
             output = netD(real).view(-1)
             errD_real = criterion(output, ones)
             errD_real.backward()
             D_x = output.mean().item()
-            fake = netG(torch.randn(batch, 100, 1, 1))
+            fake = netG(torch.randn(batch, 100, 1, 1, device=device))
             output = netD(fake.detach()).view(-1)
             errD_fake = criterion(output, zeros)
             errD_fake.backward()
@@ -107,7 +109,7 @@ def dcgan(
 # ------------------------------------------------------------------ pix2pix
 
 
-def pix2pix(G: nn.Module, D: nn.Module, pairs: list) -> Iterator[float]:
+def pix2pix(G: nn.Module, D: nn.Module, pairs: list, device="cpu") -> Iterator[float]:
     """Train on pairs (x, y) of PIL pictures, one at a time; each `next` is a step."""
     from torchvision import transforms
 
@@ -115,11 +117,13 @@ def pix2pix(G: nn.Module, D: nn.Module, pairs: list) -> Iterator[float]:
         [transforms.ToTensor(), transforms.Normalize((0.5,) * 3, (0.5,) * 3)]
     )
     read_all = [(read(x), read(y)) for x, y in pairs]
+    G, D = G.to(device), D.to(device)
     gan, l1 = nn.BCEWithLogitsLoss(), nn.L1Loss()
     optG = torch.optim.Adam(G.parameters(), 2e-4, (0.5, 0.999))
     optD = torch.optim.Adam(D.parameters(), 2e-4, (0.5, 0.999))
     while True:
         for x, y in DataLoader(read_all, 1, shuffle=True):
+            x, y = x.to(device), y.to(device)
             fake = G(x)
             D.requires_grad_(True)  # this one does freeze D in the other's move
             optD.zero_grad()
