@@ -1,7 +1,9 @@
 """What a run is played on: device, bits, notebook; chosen, or said to be not there."""
 
+import contextlib
 import os
 import sys
+from collections.abc import Iterator
 
 import torch
 from torch import nn
@@ -74,6 +76,24 @@ def _instructions() -> dict[str, bool]:
         "avx512_bf16": "_is_avx512_bf16_supported",
     }
     return {key: bool(getattr(torch.cpu, ask, bool)()) for key, ask in names.items()}
+
+
+@contextlib.contextmanager
+def repeatable(always: bool) -> Iterator[None]:
+    """Inside, with `always`, CUDA gives the same bits every time, somewhat slower.
+
+    Afterwards torch is as it was: what else a notebook computes is not slowed down.
+    """
+    if not always:
+        yield
+        return
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    before = torch.get_deterministic_debug_mode()
+    torch.set_deterministic_debug_mode("error")
+    try:
+        yield
+    finally:
+        torch.set_deterministic_debug_mode(before)
 
 
 def _are_slight(players: tuple[nn.Module, ...]) -> bool:

@@ -7,7 +7,6 @@ the State, so a run is a function of (game, config, batches) and nothing else.
 
 import contextlib
 import math
-import os
 import signal
 import threading
 import time
@@ -21,7 +20,7 @@ from torch.optim.swa_utils import AveragedModel
 
 from gancourse import graphs, memory
 from gancourse.errors import GancourseError, NonFinite
-from gancourse.hardware import pick_device, pick_precision
+from gancourse.hardware import pick_device, pick_precision, repeatable
 from gancourse.settings import demand, number, whole
 
 
@@ -105,9 +104,7 @@ class State:
         self.whole = True  # False once a step was broken off: such a state is not saved
         self.recipe = recipe or {}  # how `gancourse sample` rebuilds the players
         self.device = pick_device(config.device)
-        if config.deterministic and self.device.type == "cuda":
-            os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-            torch.use_deterministic_algorithms(True)
+        self.repeatable = config.deterministic and self.device.type == "cuda"
         self.generators = nn.ModuleDict(game.generators).to(self.device)
         self.discriminators = nn.ModuleDict(game.discriminators).to(self.device)
         self.precision = pick_precision(
@@ -370,7 +367,7 @@ def _play(state: State, batches: list) -> tuple[tuple, dict[str, Tensor]]:
 @contextlib.contextmanager
 def _whole_step(state: State) -> Iterator[None]:
     """One step as a unit: its own random stream for layers, signals held to its end."""
-    with _held_signals(), state.forked_rng():
+    with _held_signals(), state.forked_rng(), repeatable(state.repeatable):
         state.write_layer_rng()
         before, state.whole = state.whole, False
         yield

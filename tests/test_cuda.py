@@ -21,9 +21,9 @@ PRECISIONS = ["fp32", "bf16", "fp16"]
 
 
 @pytest.fixture(autouse=True)
-def deterministic_algorithms_are_switched_back():
+def torch_is_left_as_it_was():
     yield
-    torch.use_deterministic_algorithms(False)
+    assert not torch.are_deterministic_algorithms_enabled()
 
 
 def state_of(name, **changes):

@@ -154,6 +154,30 @@ def test_sampling_from_a_generator_with_noise_of_its_own_disturbs_nobody():
     assert torch.equal(torch.get_rng_state(), before)
 
 
+@pytest.mark.parametrize("mode", ["default", "warn"])
+def test_a_deterministic_run_is_so_in_its_steps_alone(mode, monkeypatch):
+    """A GPU's setting; once it stayed on and slowed all that came after."""
+    small, seen = GAMES["points"], []
+    state = small.state(steps=3, log_every=1)
+    state.repeatable = True  # as State says of itself on a GPU
+    honest = state.game.generator_loss
+
+    def looking(batch, rng):
+        seen.append(torch.get_deterministic_debug_mode())
+        return honest(batch, rng)
+
+    state.game.generator_loss = looking
+    torch.set_deterministic_debug_mode(mode)
+    before = torch.get_deterministic_debug_mode()
+    monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", ":16:8")
+    try:
+        for _ in train(state, small.batches(state.config)):
+            assert torch.get_deterministic_debug_mode() == before
+    finally:
+        torch.set_deterministic_debug_mode("default")
+    assert seen == [2, 2, 2]
+
+
 # ------------------------------------------------------------------ the moves
 
 
