@@ -426,6 +426,14 @@ def pool(answer) -> None:
     ages = torch.tensor([float(i - s) for i, s in old])
     if ages.std() < 1.7 * _SIZE:  # 2 for random places, 1.4 or less in order
         raise Mistake("same_place")
+    if _held(old) != _SIZE:
+        raise Mistake("wrong_size")
+
+
+def _held(old: list[tuple[int, int]]) -> int:
+    """How many pictures lie in the pool: those that came and are still to be shown."""
+    then = _ASKED // 2  # long enough before the end for each place to be drawn
+    return sum(kept <= then < shown for shown, kept in old)
 
 
 def _memory(shown: list[int], old: list[tuple[int, int]]) -> None:
@@ -436,8 +444,8 @@ def _memory(shown: list[int], old: list[tuple[int, int]]) -> None:
     if len(set(late)) < len(late):
         raise Mistake("given_twice")
     fresh = {i for i, s in enumerate(shown) if i == s and i >= _SIZE}
-    if fresh & set(late):
-        raise Mistake("shown_and_kept")
+    if twice := fresh & set(late):  # only soon after it should have been full?
+        raise Mistake("wrong_size" if max(twice) < 3 * _SIZE else "shown_and_kept")
     never = set(range(_SIZE)) - set(late)
     if never and len(never) < _SIZE - 1:  # all but one: it is the same place each time
         raise Mistake("never_back")
@@ -488,6 +496,11 @@ _POOL = {
         "Some pictures of the beginning are never shown again: a place is never drawn.",
         "randrange(n) and torch.randint leave out n already, random.randint does not.",
         "random.randrange(len(self.kept)).",
+    ),
+    "wrong_size": Hint(
+        "It does not hold as many pictures as its size says.",
+        "With `size` pictures in it the pool is full: the next one meets the coin.",
+        "while len(self.kept) < self.size, not <=.",
     ),
     "same_place": Hint(
         "The older pictures that it shows are all about equally old.",

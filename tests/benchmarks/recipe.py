@@ -32,6 +32,8 @@ VARIANTS: dict[str, dict] = {
     "the recipe, three residual blocks": {},
     "no residual blocks": {"refine": 0},
     "four residual blocks": {"refine": 4},
+    "one residual block in D": {"refine_D": 1},
+    "none in D": {"refine_D": 0},
     "hinge loss": {"loss": losses.hinge},
     "relativistic loss, R1 + R2, no BatchNorm in D": {
         "loss": losses.relativistic,
@@ -46,11 +48,11 @@ def train_variant(seconds: float, seed: int, change: dict, n: int = 10_000) -> d
     """Train one variant; returns its steps and its Fréchet distance."""
     change = dict(change)
     refine = change.pop("refine", 3)
-    norm = change.pop("norm", True)
+    in_D = dict(refine=change.pop("refine_D", refine), norm=change.pop("norm", True))
     torch.manual_seed(seed)
     game = games.GAN(
         dcgan.channels_last(dcgan.DCGANGenerator(refine=refine)),
-        dcgan.channels_last(dcgan.DCGANDiscriminator(refine=refine, norm=norm)),
+        dcgan.channels_last(dcgan.DCGANDiscriminator(**in_D)),
         change.pop("loss", losses.nonsaturating),
         change.pop("penalty", None),
         change.pop("augment", None),

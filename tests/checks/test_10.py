@@ -300,6 +300,21 @@ def pool_place(draw):
     return Pool
 
 
+def pool_off_by(extra):
+    """A pool that is full at another number of pictures."""
+
+    class Pool(pool("right")):
+        def __call__(self, fake):
+            if len(self.kept) < self.size + extra:
+                self.kept.append(fake)
+            elif random.random() < 0.5:
+                i = random.randrange(len(self.kept))
+                self.kept[i], fake = fake, self.kept[i]
+            return fake
+
+    return Pool
+
+
 class PoolWhole(pool("right")):
     """Gives all that it holds."""
 
@@ -322,6 +337,7 @@ POOL_WRONG["never_back"] = [
     pool_place(lambda n: int(torch.randint(0, n - 1, (1,)))),
     pool_place(lambda n: random.randrange(n // 2)),
 ]
+POOL_WRONG["wrong_size"] = [pool_off_by(1), pool_off_by(5), pool_off_by(10)]
 POOL_WRONG["strange_picture"] = [POOL_WRONG["strange_picture"], PoolWhole]
 
 # --------------------------------------------------------------- 10.pool_ages
