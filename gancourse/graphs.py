@@ -9,7 +9,9 @@ once, when the step is recorded: an augmentation whose strength is a Python numb
 that strength.
 """
 
+import warnings
 from collections.abc import Callable
+from math import log
 
 import torch
 import torch.distributed as dist
@@ -36,24 +38,30 @@ def graphed(play: Callable, state, numbers: Callable) -> Callable:
     """`play(state, batches)` as a graph from its fourth call on, or as it is.
 
     `numbers(state)` is what else changes from step to step, by name. Where no graph is
-    possible, that is said and `play` itself comes back.
+    possible, that is said and the steps are played one by one.
     """
     if reason := why_not(state):
-        print(f"No graph: {reason}. The steps are played one by one.")
+        say_no(reason)
         return play
     return Graphed(play, state, numbers)
+
+
+def say_no(reason: str) -> None:
+    """One line, where a person who asked for a graph sees it."""
+    print(f"No graph: {reason}. The steps are played one by one.")
 
 
 class Graphed:
     """Plays the first steps one by one, records one, and replays it from then on.
 
     The recorded step is played as well, from the same weights and random numbers, and
-    the graph is kept only if both agree. `state.replayed` counts the replays.
+    the graph is kept only if both agree. `state.replayed` counts the replays. What a
+    game keeps outside its players, such as a count in Python, takes no part in this.
     """
 
     def __init__(self, play: Callable, state, numbers: Callable):
         self.play, self.numbers = play, numbers
-        self.calls, self.batches, self.replay = 0, [], None
+        self.calls, self.batches, self.replay, self.refused = 0, [], None, False
         self.fixed = {
             name: torch.zeros((), device=state.device) for name in numbers(state)
         }
@@ -67,12 +75,14 @@ class Graphed:
             _fill(fixed, batch)
         for name, value in self.numbers(state).items():
             self.fixed[name].fill_(value)
-        if self.calls == WARM_UP + 1:
+        if self.replay is not None:
+            state.replayed += 1
+            return self.replay()
+        if self.calls == WARM_UP:
+            return self._watched(state)
+        if self.calls == WARM_UP + 1 and not self.refused:
             return self._record(state)
-        if self.replay is None:
-            return self._play(state)
-        state.replayed += 1
-        return self.replay()
+        return self._play(state)
 
     def _play(self, state):
         """One by one, on the stream where the recording will be made.
@@ -86,28 +96,49 @@ class Graphed:
         usual.wait_stream(self.stream)
         return played
 
+    def _watched(self, state):
+        """A step that waits for the device cannot be recorded, nor even tried in vain.
+
+        A recording that fails leaves PyTorch unfit for the next one.
+        """
+        before = torch.cuda.get_sync_debug_mode()
+        torch.cuda.set_sync_debug_mode("warn")
+        try:
+            with warnings.catch_warnings(record=True) as said:
+                warnings.simplefilter("always")
+                played = self._play(state)
+        finally:
+            torch.cuda.set_sync_debug_mode(before)
+        self.refused = any("synchroniz" in str(warning.message) for warning in said)
+        if self.refused:
+            say_no("a step of this game waits for the device (as .item() does)")
+        return played
+
     def _record(self, state):
-        before = [(tensor, tensor.clone()) for tensor in _of_the_run(state)]
-        latents = state.rng.get_state()
-        replay = self._recorded(state)
+        run, latents = _of_the_run(state), state.rng.get_state()
+        before = [tensor.clone() for tensor in run]
+        sides = [[*state.discriminators.parameters()], [*state.generators.parameters()]]
 
         def again(step: Callable):
+            """The step from where it began, and how far both sides moved in it."""
             with torch.no_grad():
-                for tensor, value in before:
+                for tensor, value in zip(run, before, strict=True):
                     tensor.copy_(value)
+                began = [[p.detach().clone() for p in side] for side in sides]
             state.rng.set_state(latents)
             state.write_layer_rng()
-            return step()
+            played = step()
+            return played, [_moved(*side) for side in zip(sides, began, strict=True)]
 
-        played = again(lambda: self._play(state))
-        if (apart := _apart(played, again(replay))) <= TOLERANCE:
-            self.replay, state.replayed = replay, 1
+        played = _seen(*again(lambda: self._play(state)))
+        replay = self._recorded(state)
+        replayed = _seen(*again(replay))
+        if (apart := _apart(played, replayed)) <= TOLERANCE:
+            self.replay = replay
+            state.replayed += 1
             return replay.step
-        print(
-            f"No graph: a replayed step differed from a played one by {apart:.1e}. The "
-            "steps are played one by one."
-        )
-        return again(lambda: self._play(state))
+        say_no(f"a replayed step differed from a played one by {apart:.1e}")
+        return again(lambda: self._play(state))[0]
 
     def _recorded(self, state) -> "Replay":
         """A recording of the step; nothing is computed meanwhile."""
@@ -121,10 +152,11 @@ class Graphed:
         except torch.OutOfMemoryError:
             raise
         except RuntimeError as error:
+            cause = error.__context__ or error  # leaving a recording may fail as well
             raise GancourseError(
                 f"Step {state.step + 1} cannot be recorded as a CUDA graph: "
-                f"{str(error).splitlines()[0]}. The run was broken off; what you saved "
-                "stands. Go on with graph=False."
+                f"{str(cause).splitlines()[0][:120]}. The run was broken off; what you "
+                "saved stands. Restart the program and go on with graph=False."
             ) from None
         finally:
             state.fixed = None
@@ -137,8 +169,12 @@ class Replay:
 
     def __init__(self, play: Callable, state, batches: list, stream):
         self.graph = torch.cuda.CUDAGraph()
-        self.graph.register_generator_state(state.rng)
-        with torch.cuda.graph(self.graph, stream=stream):
+        if hasattr(self.graph, "register_generator_state"):  # newer ones find it
+            self.graph.register_generator_state(state.rng)
+        recording = torch.cuda.graph(
+            self.graph, stream=stream, capture_error_mode="thread_local"
+        )
+        with torch.cuda.stream(stream), recording:
             self.step = play(state, batches)
 
     def __call__(self):
@@ -157,11 +193,24 @@ def _of_the_run(state) -> list[Tensor]:
     return found
 
 
-def _apart(a, b) -> float:
-    """The largest difference of two steps' losses and parts, over 1 + |value|."""
-    first, second = ([*values[:2], *parts.values()] for values, parts in (a, b))
-    pairs = [(x.item(), y.item()) for x, y in zip(first, second, strict=True)]
-    apart = [abs(x - y) / (1 + abs(x)) for x, y in pairs]
+def _moved(now: list[Tensor], began: list[Tensor]) -> float:
+    apart = [(a - b).detach() for a, b in zip(now, began, strict=True)]
+    return torch.nn.utils.get_total_norm(apart).item()
+
+
+def _seen(played, moved: list[float]) -> list[float]:
+    """Losses, parts, and the logarithms of how far both sides moved."""
+    values, parts = played
+    logarithms = [log(x) if x > 0 else x for x in moved]
+    return [*(x.item() for x in [*values[:2], *parts.values()]), *logarithms]
+
+
+def _apart(first: list[float], second: list[float]) -> float:
+    """The largest difference over 1 + |value|; what is no number equals its like."""
+    apart = [
+        0.0 if str(x) == str(y) else abs(x - y) / (1 + abs(x))
+        for x, y in zip(first, second, strict=True)
+    ]
     return max(apart) if all(d == d for d in apart) else float("inf")
 
 
@@ -176,4 +225,10 @@ def _fill(fixed: Tensor | tuple, batch: Tensor | tuple) -> None:
     if isinstance(fixed, Tensor):
         fixed, batch = (fixed,), (batch,)
     for there, value in zip(fixed, batch, strict=True):
+        if there.shape != value.shape:
+            raise GancourseError(
+                f"With graph=True all batches have one shape, but after "
+                f"{tuple(there.shape)} came {tuple(value.shape)}. The step was not "
+                "played. Go on with graph=False, or drop the smaller batch."
+            )
         there.copy_(value, non_blocking=True)

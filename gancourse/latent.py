@@ -25,7 +25,8 @@ def kl_to_prior(mean: Tensor, log_variance: Tensor) -> Tensor:
 
 def log_normal(x: Tensor, mean: Tensor, log_variance: Tensor | float) -> Tensor:
     """log N(x; mean, exp log_variance) summed over all but the first axis, (N,)."""
-    log_variance = torch.as_tensor(log_variance, device=x.device)
+    if not isinstance(log_variance, Tensor):
+        log_variance = torch.full((), float(log_variance), device=x.device)
     squared = (x - mean).square() / log_variance.exp()
     return -(squared + log_variance + math.log(2 * math.pi)).flatten(1).sum(1) / 2
 

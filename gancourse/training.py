@@ -133,7 +133,7 @@ class State:
         self._buffers = [
             *self.generators.buffers(),
             *self.discriminators.buffers(),
-            *(self.ema.buffers() if self.ema is not None else []),
+            *(self.ema.module.buffers() if self.ema is not None else []),
         ]
         self._finite = [b.clone() for b in self._buffers]
 

@@ -11,7 +11,7 @@ from small_games import GAMES, LIGHT, digest, play, weights
 from test_training import poison
 
 from gancourse import checkpoints, graphs, training
-from gancourse.errors import GancourseError, NonFinite
+from gancourse.errors import NonFinite
 from gancourse.training import train
 
 pytestmark = pytest.mark.skipif(
@@ -113,7 +113,7 @@ def test_nothing_waits_for_the_device_between_two_logs():
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 @pytest.mark.parametrize("name", LIGHT)
 def test_a_step_launched_as_a_graph_is_the_same_step(name, precision):
-    settings = {"precision": precision, "deterministic": True, "log_every": 1}
+    settings = {"precision": precision, "log_every": 1}
     runs = {}
     for graph in (False, True):
         state, batches = state_of(name, graph=graph, **settings)
@@ -155,7 +155,7 @@ def test_a_value_that_is_no_number_is_named_in_a_replayed_run_too():
         assert value.isfinite().all(), key
 
 
-def test_a_step_that_looks_at_its_numbers_cannot_be_recorded(assert_clear):
+def test_a_step_that_looks_at_its_numbers_is_played_one_by_one(capsys):
     state, batches = state_of("dcgan", graph=True)
     honest = state.game.generator_loss
 
@@ -164,6 +164,6 @@ def test_a_step_that_looks_at_its_numbers_cannot_be_recorded(assert_clear):
         return g_loss * (1 + (g_loss.item() > 0)), parts
 
     state.game.generator_loss = looking
-    with pytest.raises(GancourseError) as caught:
-        play(state, batches)
-    assert_clear(caught.value, "Step 4", "graph=False")
+    play(state, batches)
+    assert state.step == 20 and state.replayed == 0
+    assert "No graph: a step of this game waits" in capsys.readouterr().out

@@ -6,6 +6,7 @@ the same fixed places. What only a device can show is in test_cuda.py.
 
 import contextlib
 import types
+import warnings
 
 import pytest
 import torch
@@ -64,6 +65,8 @@ def recorder(monkeypatch):
     monkeypatch.setattr(torch.cuda, "Stream", Stream)
     monkeypatch.setattr(torch.cuda, "current_stream", Stream)
     monkeypatch.setattr(torch.cuda, "stream", contextlib.nullcontext)
+    monkeypatch.setattr(torch.cuda, "get_sync_debug_mode", lambda: 0)
+    monkeypatch.setattr(torch.cuda, "set_sync_debug_mode", lambda mode: None)
     return monkeypatch
 
 
@@ -143,6 +146,68 @@ def test_a_value_that_is_no_number_is_named_at_the_next_log_of_a_replayed_run(
         ends[graph] = weights(state)
     for key, value in ends[False].items():
         assert torch.equal(value, ends[True][key]), key
+
+
+def test_a_replay_without_the_last_update_is_not_used(as_on_a_gpu, recorder, capsys):
+    class Lacking(StandIn):
+        """All but G's update: the losses of the step itself do not show it."""
+
+        def __call__(self):
+            kept = [p.detach().clone() for p in self.state.generators.parameters()]
+            step = super().__call__()
+            with torch.no_grad():
+                for p, value in zip(
+                    self.state.generators.parameters(), kept, strict=True
+                ):
+                    p.copy_(value)
+            return step
+
+    recorder.setattr(graphs, "Replay", Lacking)
+    plain, told = run(as_on_a_gpu, "dcgan")
+    state, logs = run(as_on_a_gpu, "dcgan", graph=True)
+    assert state.replayed == 0 and logs == told and digest(state) == digest(plain)
+    assert "No graph: a replayed step differed" in capsys.readouterr().out
+
+
+def test_a_step_that_waits_for_the_device_is_played_one_by_one(
+    as_on_a_gpu, recorder, capsys
+):
+    """Its third step says so; to record it would only break things."""
+    modes = []
+
+    def waits(mode):
+        modes.append(mode)
+
+    recorder.setattr(torch.cuda, "set_sync_debug_mode", waits)
+    small = GAMES["points"]
+    config = as_on_a_gpu.TrainConfig(9, 8, device="cpu", graph=True, **EXACT)
+    state = as_on_a_gpu.start(small.game(), config)
+    honest = state.game.generator_loss
+
+    def looking(batch, rng):
+        if modes == ["warn"]:  # as PyTorch does for .item() in this mode
+            warnings.warn("called a synchronizing CUDA operation", stacklevel=1)
+        return honest(batch, rng)
+
+    state.game.generator_loss = looking
+    list(as_on_a_gpu.train(state, small.batches(config)))
+    assert state.step == 9 and state.replayed == 0 and modes == ["warn", 0]
+    assert "waits for the device" in capsys.readouterr().out
+
+
+def test_batches_of_another_shape_are_named(as_on_a_gpu, recorder, assert_clear):
+    small = GAMES["points"]
+    config = as_on_a_gpu.TrainConfig(9, 8, device="cpu", graph=True, **EXACT)
+    state = as_on_a_gpu.start(small.game(), config)
+    whole = small.batches(config)
+
+    class Ragged:
+        def __getitem__(self, k):
+            return whole[k][: 8 if k < 5 else 1]
+
+    with pytest.raises(GancourseError) as caught:
+        list(as_on_a_gpu.train(state, Ragged()))
+    assert_clear(caught.value, "(8, 2)", "(1, 2)", "graph=False")
 
 
 def test_a_step_that_cannot_be_recorded_says_what_to_do(

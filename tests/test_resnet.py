@@ -5,7 +5,12 @@ import torch
 from torch import nn
 
 from gancourse.errors import GancourseError
-from gancourse.models.resnet import Reflect, ResidualBlock, ResNetGenerator
+from gancourse.models.resnet import (
+    Reflect,
+    ReflectConv2d,
+    ResidualBlock,
+    ResNetGenerator,
+)
 from gancourse.models.unet import MapNorm, PixelNorm
 
 
@@ -29,6 +34,24 @@ def test_reflection_equals_pytorch_s_forward_and_backward(pad):
         slopes.append((y, *torch.autograd.grad((y * weight).sum(), x)))
     for ours, theirs in zip(*slopes, strict=True):
         torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-14)
+
+
+@pytest.mark.parametrize(("kernel", "stride"), [(3, 1), (3, 2), (9, 1)])
+def test_a_convolution_that_reflects_is_the_same_where_all_must_repeat(kernel, stride):
+    conv = ReflectConv2d(3, 4, kernel, stride).double()
+    x, found = pictures(height=9, width=12).double().requires_grad_(), []
+    for mode in ("default", "error"):
+        torch.set_deterministic_debug_mode(mode)
+        try:
+            y = conv(x)
+        finally:
+            torch.set_deterministic_debug_mode("default")
+        found.append([y, *torch.autograd.grad(y.square().sum(), [x, conv.weight])])
+    for one, other in zip(*found, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-12, atol=1e-12)
+    plain = nn.Conv2d(3, 4, kernel, stride, kernel // 2, padding_mode="reflect")
+    plain.load_state_dict(conv.state_dict())
+    torch.testing.assert_close(plain.double()(x), found[0][0], rtol=0, atol=0)
 
 
 @pytest.mark.parametrize("downs", [1, 2])

@@ -14,8 +14,8 @@ from torch import Tensor, nn
 
 def time_features(t: Tensor, features: int) -> Tensor:
     """Sines and cosines of t (N,) in [0, 1], shape (N, features), from slow to fast."""
-    frequencies = torch.exp(torch.linspace(0, math.log(32), features // 2))
-    angles = t[:, None].float() * (math.pi * frequencies).to(t.device)
+    steps = torch.linspace(0, math.log(32), features // 2, device=t.device)
+    angles = t[:, None].float() * (math.pi * steps.exp())
     return torch.cat([angles.sin(), angles.cos()], 1)
 
 

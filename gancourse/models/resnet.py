@@ -32,6 +32,24 @@ class Reflect(nn.Module):
         return x
 
 
+class ReflectConv2d(nn.Conv2d):
+    """nn.Conv2d with padding_mode="reflect", which can be repeated bit for bit.
+
+    PyTorch's own padding refuses that on CUDA; it is the faster one elsewhere.
+    """
+
+    def __init__(self, inputs: int, outputs: int, kernel: int, stride: int = 1):
+        super().__init__(
+            inputs, outputs, kernel, stride, kernel // 2, padding_mode="reflect"
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not torch.are_deterministic_algorithms_enabled():
+            return super().forward(x)
+        x = Reflect(self.padding[0])(x)
+        return nn.functional.conv2d(x, self.weight, self.bias, self.stride)
+
+
 def _conv(
     inputs: int, outputs: int, kernel: int, stride: int = 1, norm=MapNorm
 ) -> list[nn.Module]:

@@ -13,19 +13,14 @@ from torch import Tensor, nn
 from torch.nn.functional import pad
 
 from gancourse.errors import GancourseError
+from gancourse.models.resnet import ReflectConv2d
 from gancourse.models.unet import check_pictures
-
-
-def _conv(inputs: int, outputs: int, kernel: int = 3, stride: int = 1) -> nn.Conv2d:
-    return nn.Conv2d(
-        inputs, outputs, kernel, stride, kernel // 2, padding_mode="reflect"
-    )
 
 
 def _block(inputs: int, outputs: int, kernel: int = 3, stride: int = 1) -> nn.Module:
     """Convolution, instance normalisation, ReLU."""
     return nn.Sequential(
-        _conv(inputs, outputs, kernel, stride),
+        ReflectConv2d(inputs, outputs, kernel, stride),
         nn.InstanceNorm2d(outputs, affine=True),
         nn.ReLU(),
     )
@@ -38,7 +33,7 @@ class Residual(nn.Module):
         super().__init__()
         self.body = nn.Sequential(
             _block(channels, channels),
-            _conv(channels, channels),
+            ReflectConv2d(channels, channels, 3),
             nn.InstanceNorm2d(channels, affine=True),
         )
 
@@ -66,7 +61,7 @@ class StyleNet(nn.Module):
             _block(4 * w, 2 * w),
             nn.Upsample(scale_factor=2, mode="nearest"),
             _block(2 * w, w),
-            _conv(w, 3, 9),
+            ReflectConv2d(w, 3, 9),
             nn.Tanh(),
         )
 
@@ -106,16 +101,16 @@ class AdaINDecoder(nn.Module):
     ):
         super().__init__()
         self.scale = scale
-        layers: list[nn.Module] = [_conv(512, widths[0]), nn.ReLU()]
+        layers: list[nn.Module] = [ReflectConv2d(512, widths[0], 3), nn.ReLU()]
         for inputs, outputs in pairwise(widths):
             layers += [
                 nn.Upsample(scale_factor=2, mode="nearest"),
-                _conv(inputs, inputs),
+                ReflectConv2d(inputs, inputs, 3),
                 nn.ReLU(),
-                _conv(inputs, outputs),
+                ReflectConv2d(inputs, outputs, 3),
                 nn.ReLU(),
             ]
-        self.net = nn.Sequential(*layers, _conv(widths[-1], 3), nn.Tanh())
+        self.net = nn.Sequential(*layers, ReflectConv2d(widths[-1], 3, 3), nn.Tanh())
 
     def forward(self, features: Tensor) -> Tensor:
         return self.net(features * self.scale)

@@ -18,6 +18,7 @@ from torch.nn.functional import avg_pool2d, max_pool2d, relu
 
 from gancourse import online, storage
 from gancourse.errors import GancourseError
+from gancourse.models.resnet import ReflectConv2d
 
 WEIGHTS = "vgg16/vgg16_conv1_1_to_conv4_1_fp16.safetensors"  # for data.asset
 VGG19_URL = "https://download.pytorch.org/models/vgg19-dcbb9e9d.pth"  # 548 MB
@@ -47,11 +48,17 @@ class VGG(nn.Module):
         for block, count in enumerate(blocks, 1):
             outputs = min(64 * 2 ** (block - 1), 512)
             for i in range(1, count + 1):
-                conv = nn.Conv2d(inputs, outputs, 3, padding=1, padding_mode=padding)
+                if padding == "reflect":
+                    conv = ReflectConv2d(inputs, outputs, 3)
+                else:
+                    conv = nn.Conv2d(
+                        inputs, outputs, 3, padding=1, padding_mode=padding
+                    )
                 self.convs[f"conv{block}_{i}"], inputs = conv, outputs
         # The pixels that the weights were trained on: scale * (image + 1) - mean, with
         # the colours in this order. The embedded net sees 0…255, blue green red.
-        self.order = [2, 1, 0]
+        order = torch.tensor([2, 1, 0])
+        self.register_buffer("order", order, persistent=False)
         self.register_buffer("scale", torch.tensor([127.5] * 3))
         self.register_buffer("mean", torch.tensor([103.939, 116.779, 123.68]))
         self.eval().requires_grad_(False)
@@ -167,6 +174,6 @@ def _from_torchvision(weights: dict[str, Tensor], model: VGG) -> VGG:
         conv.weight.data.copy_(weights[name])
         conv.bias.data.copy_(weights[name.replace("weight", "bias")])
     std, mean = torch.tensor([0.229, 0.224, 0.225]), torch.tensor([0.485, 0.456, 0.406])
-    model.order = [0, 1, 2]
+    model.order = torch.arange(3)
     model.scale, model.mean = 0.5 / std, mean / std
     return model

@@ -62,7 +62,7 @@ def processor() -> str:
     return f"{name} ({', '.join(sixteen) or 'no bf16'}, {os.cpu_count()} cores)"
 
 
-def circumstances(command: str) -> str:
+def circumstances(command: str, time_of: str = "Processor time") -> str:
     """One paragraph: command, machine, load, versions, date."""
     try:
         load = f"load {os.getloadavg()[0]:.1f} at the end"
@@ -72,7 +72,7 @@ def circumstances(command: str) -> str:
     return (
         f"`{command}` on {processor()}, {threads} thread{'s' * (threads > 1)}, {load}, "
         f"torch {torch.__version__}, Python {platform.python_version()}, "
-        f"{time.strftime('%Y-%m-%d')}. Processor time, sides in turns."
+        f"{time.strftime('%Y-%m-%d')}. {time_of}, sides in turns."
     )
 
 

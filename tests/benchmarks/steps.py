@@ -26,7 +26,12 @@ def ours(
     )
     state = training.start(game, config)
     run = training.train(state, data.batches(real, batch, 0, state.device))
-    return lambda: next(run)
+
+    def play():
+        return next(run)
+
+    play.state = state
+    return play
 
 
 def theirs(run, turn: int) -> Callable:
