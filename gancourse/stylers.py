@@ -104,6 +104,12 @@ def paint(G: StyleNet, photo: Tensor) -> Tensor:
     return G(channels_last(photo)).float()
 
 
+@lru_cache(maxsize=1)
+def _encoder(device: torch.device) -> vgg.VGG:
+    """VGG on a device; the one that others share stays on the CPU."""
+    return copy.deepcopy(style.features()).to(device)
+
+
 @torch.no_grad()
 def paint_any(
     G: AdaINDecoder, photo: Tensor, painting: Tensor, alpha: float = 1.0
@@ -113,7 +119,7 @@ def paint_any(
     `alpha` runs from 0, the photograph as the decoder can paint it, to 1, the whole
     style. Huang & Belongie 2017, eq. 14.
     """
-    net, (height, width) = style.features(), photo.shape[2:]
+    net, (height, width) = _encoder(photo.device), photo.shape[2:]
     photo = pad(photo, (0, -width % 8, 0, -height % 8), mode="reflect")
     c, s = (net(channels_last(x), [CONTENT])[CONTENT] for x in (photo, painting))
     return G(alpha * adain(c, s) + (1 - alpha) * c)[:, :, :height, :width]
