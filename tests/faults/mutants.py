@@ -154,6 +154,8 @@ LOOP = [
     ("a step moves the global stream", "with _held_signals(), state.forked_rng(), ",
      "with _held_signals(), ",
      "test_training_leaves_the_global_random_stream_as_it_found_it"),
+    ("a GPU waited for at every step", "*(self.ema.module.buffers() if",
+     "*(self.ema.buffers() if", "test_a_step_waits_for_nothing[dcgan]"),
     ("deterministic for ever", "repeatable(state.repeatable):",
      "repeatable(state.repeatable) if not state.repeatable else "
      "torch.set_deterministic_debug_mode('error') or contextlib.nullcontext():",
