@@ -118,13 +118,13 @@ class Graphed:
         run, latents = _of_the_run(state), state.rng.get_state()
         before = [tensor.clone() for tensor in run]
         sides = [[*state.discriminators.parameters()], [*state.generators.parameters()]]
+        began = [[p.detach().clone() for p in side] for side in sides]
 
         def again(step: Callable):
             """The step from where it began, and how far both sides moved in it."""
             with torch.no_grad():
                 for tensor, value in zip(run, before, strict=True):
                     tensor.copy_(value)
-                began = [[p.detach().clone() for p in side] for side in sides]
             state.rng.set_state(latents)
             state.write_layer_rng()
             played = step()

@@ -106,8 +106,9 @@ def paint(G: StyleNet, photo: Tensor) -> Tensor:
 
 @lru_cache(maxsize=1)
 def _encoder(device: torch.device) -> vgg.VGG:
-    """VGG on a device; the one that others share stays on the CPU."""
-    return copy.deepcopy(style.features()).to(device)
+    """VGG on a device: on the CPU the one that all share, elsewhere a copy of it."""
+    shared = style.features()
+    return shared if device.type == "cpu" else copy.deepcopy(shared).to(device)
 
 
 @torch.no_grad()

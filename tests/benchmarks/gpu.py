@@ -6,6 +6,7 @@ every turn ends with a log, which waits for the device.
 
 import time
 from collections.abc import Callable
+from functools import partial
 
 import steps
 import torch
@@ -26,6 +27,12 @@ def matrix_peak(device: torch.device, n: int = 8192) -> float:
         return b.sum().item()  # waits for the device
 
     return 20 * n**3 / min(race({"it": ten}, 3, time.perf_counter)["it"])
+
+
+def both(ours: Callable) -> dict[str, Callable]:
+    """Our loop as it comes and as a graph, on the device."""
+    on = {"device": hardware.pick_device().type}
+    return {"ours": ours(**on), "ours, graph": ours(graph=True, **on)}
 
 
 def rows(name: str, sides: dict, images: int, turn: int, rounds: int) -> list[list]:
@@ -53,30 +60,19 @@ def measure(smoke: bool) -> str:
     """DCGAN-64, notebook 04's players and pix2pix-256 on the device."""
     device = hardware.pick_device()
     width, size, turn, rounds = (8, 64, 6, 1) if smoke else (64, 256, 50, 5)
-    on = {"device": device.type}
     images = data.digits().images[:6400]
     real = data.resize(images, 64)
     found = []
     for batch in (8,) if smoke else (64, 128, 512):
-        sides: dict[str, Callable] = {
-            "tutorial, fp32": steps.tutorial_64(images, turn, width, batch, **on)
-        }
-        for side, graph in (("ours", False), ("ours, graph", True)):
-            sides[side] = steps.dcgan_64(
-                real, turn, "auto", width, batch, graph=graph, **on
-            )
+        theirs = steps.tutorial_64(images, turn, width, batch, device.type)
+        ours = both(partial(steps.dcgan_64, real, turn, "auto", width, batch))
+        sides = {"tutorial, fp32": theirs, **ours}
         found += rows(f"DCGAN-64, batches of {batch}", sides, batch, turn, rounds)
-    small = {
-        side: steps.notebook_04(images, turn, graph=graph, **on)
-        for side, graph in (("ours", False), ("ours, graph", True))
-    }
+    small = both(partial(steps.notebook_04, images, turn))
     found += rows("notebook 04, batches of 64", small, 64, turn, rounds)
     x, y = steps.facade_pairs(size)
-    sides = {
-        "tutorial, fp32": steps.tutorial_pix2pix(x, y, turn, **on),
-        "ours": steps.our_pix2pix(x, y, turn, **on),
-        "ours, graph": steps.our_pix2pix(x, y, turn, graph=True, **on),
-    }
+    theirs = steps.tutorial_pix2pix(x, y, turn, device.type)
+    sides = {"tutorial, fp32": theirs, **both(partial(steps.our_pix2pix, x, y, turn))}
     found += rows(f"pix2pix at {size} pixels, batch 1", sides, 1, turn, rounds)
     head = ["loop", "a step", "images/s, best", "times the first", "times our eager"]
     name = torch.cuda.get_device_name() if device.type == "cuda" else "no CUDA device"
